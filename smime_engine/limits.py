@@ -1,0 +1,85 @@
+"""Every size, depth and count limit of the engine, with its reason.
+
+All input is hostile. A limit that is exceeded raises `LimitExceeded` with the field's name, so that an operator
+who has a good reason can raise exactly that one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits for one call. Sizes are in bytes."""
+
+    message_size: int = 256 * 1024 * 1024
+    """A whole message in memory. Exchange Online accepts 150 MB; base64 adds a third."""
+
+    asn1_depth: int = 64
+    """Nested constructed values. CMS with certificates needs about 20."""
+
+    asn1_elements: int = 2_000_000
+    """Values in one BER structure: a 150 MB content streamed in chunks of 1,000 bytes has 150,000."""
+
+    header_size: int = 1024 * 1024
+    """All header fields of one MIME entity together."""
+
+    header_fields: int = 2_000
+    """Header fields of one MIME entity; real mail has fewer than 200."""
+
+    mime_parameters: int = 200
+    """Parameters of one header field, RFC 2231 continuations counted one by one."""
+
+    mime_depth: int = 32
+    """Nested multiparts and message/rfc822 parts."""
+
+    mime_parts: int = 10_000
+    """Leaf and multipart entities of one message."""
+
+    layers: int = 16
+    """Signed, encrypted and compressed layers around a content; a triple-wrapped message has three."""
+
+    signers: int = 64
+    """SignerInfos of one SignedData: each costs a public-key operation."""
+
+    certificates: int = 1_000
+    """Certificates inside one SignedData."""
+
+    crls: int = 100
+    """CRLs and other revocation values inside one SignedData."""
+
+    attributes: int = 200
+    """Attributes of one SignerInfo, and values of one attribute."""
+
+    recipients: int = 20_000
+    """RecipientInfos of one EnvelopedData; matching is linear, unwrapping happens only for those that match."""
+
+    unwrap_attempts: int = 64
+    """Private-key operations spent on one EnvelopedData."""
+
+    pbkdf2_iterations: int = 10_000_000
+    """PBKDF2 rounds of a password recipient or key file: about 3 s; OWASP's advice for SHA-256 is 600,000."""
+
+    decompressed_size: int = 256 * 1024 * 1024
+    """Output of one CompressedData."""
+
+    compression_ratio: int = 1_100
+    """Output divided by input: above what zlib reaches on real text, zlib's own maximum is 1,032."""
+
+    path_length: int = 16
+    """Certificates of one path; PKITS needs 7."""
+
+    path_candidates: int = 1_000
+    """Edges examined while one path is built: bounds cross-certificate mazes."""
+
+    name_constraint_comparisons: int = 250_000
+    """Names times constraints along a path."""
+
+    policy_nodes: int = 2_000
+    """Nodes of one certificate-policy graph (CVE-2023-0464)."""
+
+
+DEFAULT_LIMITS = Limits()
