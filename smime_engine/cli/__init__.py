@@ -1,0 +1,84 @@
+"""The `smime` command: one click group whose sub-commands are imported only when they are used.
+
+Exit status (scripts depend on it): 0 valid or done, 1 invalid, 2 usage, 3 unknown, 4 malformed input, 5 no key fits.
+Errors are one line on standard error. Plugins add sub-commands through the entry-point group
+`smime_engine.commands`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from smime_engine.cli.exit_status import status_of
+from smime_engine.errors import SmimeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+# name -> "module:attribute"; the module is imported when the command is called or its help is shown.
+_COMMANDS = {
+    "sign": "smime_engine.cli.sign:command",
+    "encrypt": "smime_engine.cli.encrypt:command",
+    "open": "smime_engine.cli.open:command",
+    "inspect": "smime_engine.cli.inspect:command",
+    "path": "smime_engine.cli.path:command",
+    "tenant": "smime_engine.cli.tenant:command",
+}
+_ENTRY_POINTS = "smime_engine.commands"
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its sub-commands by name and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *sorted(point.name for point in _plugin_entry_points())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            module, _, attribute = _COMMANDS[cmd_name].partition(":")
+            command = getattr(import_module(module), attribute)
+        else:
+            points = {point.name: point for point in _plugin_entry_points()}
+            if cmd_name not in points:
+                return None
+            command = points[cmd_name].load()
+        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not an input error
+        return command
+
+
+def _plugin_entry_points() -> Sequence[EntryPoint]:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `smime sign` need not pay
+
+    return tuple(entry_points(group=_ENTRY_POINTS))
+
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="smime-engine")
+def smime() -> None:
+    """Sign, verify, encrypt and decrypt S/MIME mail; run the gateway around it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run `smime`; every expected failure becomes one line on standard error and its exit status."""
+    try:
+        smime.main(args=None if arguments is None else list(arguments), prog_name="smime", standalone_mode=True)
+    except SmimeError as error:
+        click.echo(f"smime: {error}", err=True)
+        sys.exit(status_of(error))
+    except BrokenPipeError:
+        # The reader went away (`smime inspect | head`); nothing more can be said to it.
+        sys.stderr.close()
+    except OSError as error:
+        click.echo(f"smime: {error.filename or 'input/output'}: {error.strerror or error}", err=True)
+        sys.exit(2)
+    sys.exit(0)
