@@ -3,7 +3,7 @@
 Data and look-ups only; `signing.digest` computes them. Absent and NULL parameters are read as the same (RFC 5754
 section 2 tells readers to); the SHAKE identifiers with an explicit length are read with their usual length alone.
 
-Standards: RFC 5754 (SHA-2), RFC 3370 (SHA-1, MD5), RFC 8702 (SHAKE with a fixed output), NIST CSOR (others of SHA-2, 3),
+Standards: RFC 5754 (SHA-2), RFC 3370 (SHA-1, MD5), RFC 8702 (SHAKE with a fixed output), NIST CSOR (SHA-3, the rest),
 RFC 8419 section 2.3 (SHAKE256 with a length), RFC 8551 section 3.5.3.2 (micalg).
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 
-from smime_engine.asn1 import ber, der
+from smime_engine.asn1 import ber, oids
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 
 __all__ = ["DIGESTS", "NULL", "Digest", "Status", "algorithm_identifier", "digest_from_identifier", "split_identifier"]
@@ -49,29 +49,27 @@ class Digest:
 
 def algorithm_identifier(oid: str, parameters: bytes = b"") -> bytes:
     """Encode an AlgorithmIdentifier; `parameters` is DER, empty for absent."""
-    return ber.encode(0x30, der.encode(der.ObjectIdentifier(oid)), parameters)
+    return ber.encode(0x30, oids.Oid(oid, oid).tlv, parameters)
 
-
-_NIST_HASHES = "2.16.840.1.101.3.4.2."
 
 # name, OID, size, micalg, DER parameters as written
 _DIGEST_ROWS = (
-    ("sha256", _NIST_HASHES + "1", 32, "sha-256", b""),
-    ("sha384", _NIST_HASHES + "2", 48, "sha-384", b""),
-    ("sha512", _NIST_HASHES + "3", 64, "sha-512", b""),
-    ("sha224", _NIST_HASHES + "4", 28, "sha-224", b""),
-    ("sha512-256", _NIST_HASHES + "6", 32, "unknown", b""),
-    ("sha3-224", _NIST_HASHES + "7", 28, "unknown", b""),
-    ("sha3-256", _NIST_HASHES + "8", 32, "unknown", b""),
-    ("sha3-384", _NIST_HASHES + "9", 48, "unknown", b""),
-    ("sha3-512", _NIST_HASHES + "10", 64, "unknown", b""),
-    ("shake128", _NIST_HASHES + "11", 32, "shake128", b""),
-    ("shake256", _NIST_HASHES + "12", 64, "shake256", b""),
+    ("sha256", oids.ID_SHA256, 32, "sha-256", b""),
+    ("sha384", oids.ID_SHA384, 48, "sha-384", b""),
+    ("sha512", oids.ID_SHA512, 64, "sha-512", b""),
+    ("sha224", oids.ID_SHA224, 28, "sha-224", b""),
+    ("sha512-256", oids.ID_SHA512_256, 32, "unknown", b""),
+    ("sha3-224", oids.ID_SHA3_224, 28, "unknown", b""),
+    ("sha3-256", oids.ID_SHA3_256, 32, "unknown", b""),
+    ("sha3-384", oids.ID_SHA3_384, 48, "unknown", b""),
+    ("sha3-512", oids.ID_SHA3_512, 64, "unknown", b""),
+    ("shake128", oids.ID_SHAKE128, 32, "shake128", b""),
+    ("shake256", oids.ID_SHAKE256, 64, "shake256", b""),
     # The same functions with the output length, in bits, as a parameter: RFC 8419 section 2.3 wants this one for Ed448.
-    ("shake128-len", _NIST_HASHES + "17", 32, "shake128", b"\x02\x02\x01\x00"),
-    ("shake256-len", _NIST_HASHES + "18", 64, "shake256", b"\x02\x02\x02\x00"),
-    ("sha1", "1.3.14.3.2.26", 20, "sha-1", b""),
-    ("md5", "1.2.840.113549.2.5", 16, "md5", NULL),
+    ("shake128-len", "2.16.840.1.101.3.4.2.17", 32, "shake128", b"\x02\x02\x01\x00"),
+    ("shake256-len", "2.16.840.1.101.3.4.2.18", 64, "shake256", b"\x02\x02\x02\x00"),
+    ("sha1", oids.ID_SHA1, 20, "sha-1", b""),
+    ("md5", oids.ID_MD5, 16, "md5", NULL),
 )
 _BROKEN = ("md5", "sha1")
 
@@ -122,6 +120,5 @@ def split_identifier(identifier: bytes) -> tuple[str, bytes]:
     fields = ber.children(identifier, start, end)
     if end != len(identifier) or not 1 <= len(fields) <= 2 or fields[0][0] != 0x06:
         raise MalformedMessage(expected, offset=0)
-    oid_end = fields[0][3]
-    oid = der.decode(der.ObjectIdentifier, identifier[start:oid_end], expected="an object identifier", offset=start)
-    return oid.dotted_string, identifier[oid_end:end]
+    _, _, oid_start, oid_end = fields[0]
+    return oids.decode_oid(identifier[oid_start:oid_end], offset=oid_start), identifier[oid_end:end]

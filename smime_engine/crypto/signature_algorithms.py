@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from smime_engine.asn1 import ber, der
+from smime_engine.asn1 import ber, der, oids
 from smime_engine.crypto.digests import (
     DIGESTS,
     NULL,
@@ -95,53 +95,49 @@ class SignatureScheme:
         return replace(self, prehashed=True)
 
 
-_RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
-_RSASSA_PSS = "1.2.840.113549.1.1.10"
-_NIST_SIGNATURES = "2.16.840.1.101.3.4.3."
-
 # OID, family, digest: None where the SignerInfo's digestAlgorithm says it.
 _SCHEME_ROWS: tuple[tuple[str, Family, str | None], ...] = (
-    (_RSA_ENCRYPTION, Family.RSA, None),
-    ("1.2.840.113549.1.1.4", Family.RSA, "md5"),
-    ("1.2.840.113549.1.1.5", Family.RSA, "sha1"),
-    ("1.3.14.3.2.29", Family.RSA, "sha1"),  # OIW, seen in certificates of the 1990s
-    ("1.2.840.113549.1.1.14", Family.RSA, "sha224"),
-    ("1.2.840.113549.1.1.11", Family.RSA, "sha256"),
-    ("1.2.840.113549.1.1.12", Family.RSA, "sha384"),
-    ("1.2.840.113549.1.1.13", Family.RSA, "sha512"),
-    ("1.2.840.113549.1.1.16", Family.RSA, "sha512-256"),
-    (_NIST_SIGNATURES + "13", Family.RSA, "sha3-224"),
-    (_NIST_SIGNATURES + "14", Family.RSA, "sha3-256"),
-    (_NIST_SIGNATURES + "15", Family.RSA, "sha3-384"),
-    (_NIST_SIGNATURES + "16", Family.RSA, "sha3-512"),
+    (oids.RSA_ENCRYPTION, Family.RSA, None),
+    (oids.MD5_WITH_RSA_ENCRYPTION, Family.RSA, "md5"),
+    (oids.SHA1_WITH_RSA_ENCRYPTION, Family.RSA, "sha1"),
+    (oids.SHA1_WITH_RSA_SIGNATURE, Family.RSA, "sha1"),  # OIW, seen in certificates of the 1990s
+    (oids.SHA224_WITH_RSA_ENCRYPTION, Family.RSA, "sha224"),
+    (oids.SHA256_WITH_RSA_ENCRYPTION, Family.RSA, "sha256"),
+    (oids.SHA384_WITH_RSA_ENCRYPTION, Family.RSA, "sha384"),
+    (oids.SHA512_WITH_RSA_ENCRYPTION, Family.RSA, "sha512"),
+    (oids.SHA512_256_WITH_RSA_ENCRYPTION, Family.RSA, "sha512-256"),
+    (oids.ID_RSASSA_PKCS1_V1_5_WITH_SHA3_224, Family.RSA, "sha3-224"),
+    (oids.ID_RSASSA_PKCS1_V1_5_WITH_SHA3_256, Family.RSA, "sha3-256"),
+    (oids.ID_RSASSA_PKCS1_V1_5_WITH_SHA3_384, Family.RSA, "sha3-384"),
+    (oids.ID_RSASSA_PKCS1_V1_5_WITH_SHA3_512, Family.RSA, "sha3-512"),
     # QUIRK: the key's OID as signature algorithm, as Java and some smart-card middleware write it.
-    ("1.2.840.10045.2.1", Family.ECDSA, None),
-    ("1.2.840.10045.4.1", Family.ECDSA, "sha1"),
-    ("1.2.840.10045.4.3.1", Family.ECDSA, "sha224"),
-    ("1.2.840.10045.4.3.2", Family.ECDSA, "sha256"),
-    ("1.2.840.10045.4.3.3", Family.ECDSA, "sha384"),
-    ("1.2.840.10045.4.3.4", Family.ECDSA, "sha512"),
-    (_NIST_SIGNATURES + "9", Family.ECDSA, "sha3-224"),
-    (_NIST_SIGNATURES + "10", Family.ECDSA, "sha3-256"),
-    (_NIST_SIGNATURES + "11", Family.ECDSA, "sha3-384"),
-    (_NIST_SIGNATURES + "12", Family.ECDSA, "sha3-512"),
-    ("1.3.6.1.5.5.7.6.32", Family.ECDSA, "shake128"),
-    ("1.3.6.1.5.5.7.6.33", Family.ECDSA, "shake256"),
-    ("1.2.840.10040.4.1", Family.DSA, None),
+    (oids.ID_EC_PUBLIC_KEY, Family.ECDSA, None),
+    (oids.ECDSA_WITH_SHA1, Family.ECDSA, "sha1"),
+    (oids.ECDSA_WITH_SHA224, Family.ECDSA, "sha224"),
+    (oids.ECDSA_WITH_SHA256, Family.ECDSA, "sha256"),
+    (oids.ECDSA_WITH_SHA384, Family.ECDSA, "sha384"),
+    (oids.ECDSA_WITH_SHA512, Family.ECDSA, "sha512"),
+    (oids.ID_ECDSA_WITH_SHA3_224, Family.ECDSA, "sha3-224"),
+    (oids.ID_ECDSA_WITH_SHA3_256, Family.ECDSA, "sha3-256"),
+    (oids.ID_ECDSA_WITH_SHA3_384, Family.ECDSA, "sha3-384"),
+    (oids.ID_ECDSA_WITH_SHA3_512, Family.ECDSA, "sha3-512"),
+    (oids.ID_ECDSA_WITH_SHAKE128, Family.ECDSA, "shake128"),
+    (oids.ID_ECDSA_WITH_SHAKE256, Family.ECDSA, "shake256"),
+    (oids.ID_DSA, Family.DSA, None),
     ("1.3.14.3.2.27", Family.DSA, "sha1"),  # OIW dsaWithSHA1
-    ("1.2.840.10040.4.3", Family.DSA, "sha1"),
-    (_NIST_SIGNATURES + "1", Family.DSA, "sha224"),
-    (_NIST_SIGNATURES + "2", Family.DSA, "sha256"),
-    (_NIST_SIGNATURES + "3", Family.DSA, "sha384"),
-    (_NIST_SIGNATURES + "4", Family.DSA, "sha512"),
+    (oids.ID_DSA_WITH_SHA1, Family.DSA, "sha1"),
+    (oids.ID_DSA_WITH_SHA224, Family.DSA, "sha224"),
+    (oids.ID_DSA_WITH_SHA256, Family.DSA, "sha256"),
+    (oids.ID_DSA_WITH_SHA384, Family.DSA, "sha384"),
+    (oids.ID_DSA_WITH_SHA512, Family.DSA, "sha512"),
 )
 
 _PURE = {
-    Family.ED25519: "1.3.101.112",
-    Family.ED448: "1.3.101.113",
-    Family.ML_DSA_44: _NIST_SIGNATURES + "17",
-    Family.ML_DSA_65: _NIST_SIGNATURES + "18",
-    Family.ML_DSA_87: _NIST_SIGNATURES + "19",
+    Family.ED25519: oids.ID_ED25519,
+    Family.ED448: oids.ID_ED448,
+    Family.ML_DSA_44: oids.ID_ML_DSA_44,
+    Family.ML_DSA_65: oids.ID_ML_DSA_65,
+    Family.ML_DSA_87: oids.ID_ML_DSA_87,
 }
 
 _PURE_SCHEMES = {family: SignatureScheme(family=family, digest=None, identifier=algorithm_identifier(oid))
@@ -152,7 +148,7 @@ def _hashed_schemes() -> dict[tuple[Family, str], SignatureScheme]:
     """Everything but PSS whose digest is chosen apart: how this engine would write it."""
     table: dict[tuple[Family, str], SignatureScheme] = {}
     # rsaEncryption rather than sha256WithRSAEncryption: what Outlook, OpenSSL and NSS write (RFC 5754 section 3.2).
-    rsa = algorithm_identifier(_RSA_ENCRYPTION, NULL)
+    rsa = algorithm_identifier(oids.RSA_ENCRYPTION, NULL)
     for oid, family, digest_name in _SCHEME_ROWS:
         if digest_name is None:
             continue
@@ -181,9 +177,9 @@ def _schemes_by_identifier() -> dict[bytes, SignatureScheme | Family]:
 
 
 _SCHEMES_BY_IDENTIFIER = _schemes_by_identifier()
-_PARAMETERS_OF_KEY = {  # these OIDs name a key; its parameters (a curve, a DSA group) may come with them
-    "1.2.840.10045.2.1": Family.ECDSA,
-    "1.2.840.10040.4.1": Family.DSA,
+_PARAMETERS_OF_KEY: dict[str, Family] = {  # these OIDs name a key; its parameters (a curve, a DSA group) may come with them
+    oids.ID_EC_PUBLIC_KEY: Family.ECDSA,
+    oids.ID_DSA: Family.DSA,
 }
 
 
@@ -236,9 +232,8 @@ def default_digest(family: Family, *, bits: int = 0) -> str:
 
 # -------------------------------------------------------------------------------------------------------- RSASSA-PSS
 
-_MGF1 = "1.2.840.113549.1.1.8"
-_SHA1_IDENTIFIER = algorithm_identifier("1.3.14.3.2.26", NULL)
-_MGF1_SHA1 = algorithm_identifier(_MGF1, _SHA1_IDENTIFIER)
+_SHA1_IDENTIFIER = algorithm_identifier(oids.ID_SHA1, NULL)
+_MGF1_SHA1 = algorithm_identifier(oids.ID_MGF1, _SHA1_IDENTIFIER)
 _NO_HASH_OF_ITS_OWN = frozenset({"shake128", "shake256", "shake128-len", "shake256-len"})
 
 
@@ -246,7 +241,7 @@ def pss_scheme(digest: Digest, *, mask_digest: Digest | None = None, salt_length
     """Build an RSASSA-PSS scheme; MGF1 uses the same digest, and the salt has its size, unless said otherwise."""
     mask = mask_digest or digest
     if digest.name in _NO_HASH_OF_ITS_OWN or mask.name in _NO_HASH_OF_ITS_OWN:
-        raise UnsupportedAlgorithm(f"{_RSASSA_PSS} with {digest.name}", purpose="signature")
+        raise UnsupportedAlgorithm(f"{oids.ID_RSASSA_PSS} with {digest.name}", purpose="signature")
     salt = digest.size if salt_length is None else salt_length
     return SignatureScheme(
         family=Family.RSA_PSS,
@@ -254,14 +249,14 @@ def pss_scheme(digest: Digest, *, mask_digest: Digest | None = None, salt_length
         mask_digest=mask,
         salt_length=salt,
         status=digest.status,
-        identifier=algorithm_identifier(_RSASSA_PSS, _pss_parameters(digest, mask, salt)),
+        identifier=algorithm_identifier(oids.ID_RSASSA_PSS, _pss_parameters(digest, mask, salt)),
     )
 
 
 def _pss_parameters(digest: Digest, mask: Digest, salt_length: int) -> bytes:
     """RFC 4055 section 3.1: hashes with NULL parameters there, and values that equal a DEFAULT left out (DER)."""
     hash_identifier = algorithm_identifier(digest.oid, NULL)
-    mask_identifier = algorithm_identifier(_MGF1, algorithm_identifier(mask.oid, NULL))
+    mask_identifier = algorithm_identifier(oids.ID_MGF1, algorithm_identifier(mask.oid, NULL))
     fields = []
     if hash_identifier != _SHA1_IDENTIFIER:
         fields.append(ber.encode(0xA0, hash_identifier))
@@ -286,8 +281,8 @@ def _read_pss(parameters: bytes) -> SignatureScheme:
     salt_length = der.decode(int, fields[0xA2], expected="the salt length, an INTEGER")
     trailer = der.decode(int, fields[0xA3], expected="the trailer field, an INTEGER")
     # A salt beyond 4 KiB fits no key; refused here, a huge one never reaches the primitive.
-    if mask_oid != _MGF1 or trailer != 1 or not 0 <= salt_length <= 4096:
-        raise UnsupportedAlgorithm(f"{_RSASSA_PSS} with unknown parameters", purpose="signature")
+    if mask_oid != oids.ID_MGF1 or trailer != 1 or not 0 <= salt_length <= 4096:
+        raise UnsupportedAlgorithm(f"{oids.ID_RSASSA_PSS} with unknown parameters", purpose="signature")
     digest = digest_from_identifier(fields[0xA0])
     return pss_scheme(digest, mask_digest=digest_from_identifier(mask_hash), salt_length=salt_length)
 
@@ -298,7 +293,7 @@ def _read_pss(parameters: bytes) -> SignatureScheme:
 def _read_scheme(identifier: bytes) -> SignatureScheme | Family:
     """The identifiers that no table can hold, because their parameters are open."""
     oid, parameters = split_identifier(identifier)
-    if oid == _RSASSA_PSS and parameters:  # they must be present in a signature (RFC 4056 section 3)
+    if oid == oids.ID_RSASSA_PSS and parameters:  # they must be present in a signature (RFC 4056 section 3)
         return _read_pss(parameters)
     if oid in _PARAMETERS_OF_KEY:
         return _PARAMETERS_OF_KEY[oid]

@@ -1,0 +1,194 @@
+"""Digest, sign and verify with the schemes of `signature_algorithms`.
+
+Hot file. Goal: nothing measurable on top of OpenSSL. Plan: the objects that `cryptography` wants as parameters are made
+once, in constant tables; digests come from hashlib, which is the same OpenSSL code with half the overhead per call.
+
+What it does not do: judge a key or scheme (the table's `status` and `PublicKey.weakness` only tell), load keys
+(`public_keys.py`, `private_keys.py`), look at certificates.
+
+Standards: RFC 8017 (RSA), FIPS 186-4 and 186-5 (DSA, ECDSA), RFC 8032 (EdDSA), FIPS 204 (ML-DSA).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from cryptography import exceptions
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+
+from smime_engine.crypto.digests import DIGESTS, Digest
+from smime_engine.crypto.public_keys import KeyKind, PublicKey, load_public_key
+from smime_engine.crypto.signature_algorithms import Family, SignatureScheme
+from smime_engine.errors import UnsupportedAlgorithm
+
+__all__ = [
+    "DigestContext",
+    "KeyKind",
+    "PublicKey",
+    "digest",
+    "digest_context",
+    "load_public_key",
+    "sign",
+    "verify",
+]
+
+Octets = bytes | memoryview
+
+# --------------------------------------------------------------------------------------------------------- digests
+
+
+class DigestContext(Protocol):
+    """A digest that is still being fed."""
+
+    def update(self, data: Octets, /) -> None:
+        """Take the next octets of the data."""
+
+    def digest(self) -> bytes:
+        """The digest of what was fed so far."""
+
+
+class _FixedOutput:
+    """SHAKE with the output length of RFC 8702."""
+
+    __slots__ = ("_context", "_size", "update")
+
+    def __init__(self, context: Any, size: int) -> None:
+        self._context = context
+        self._size = size
+        self.update: Callable[[Octets], None] = context.update
+
+    def digest(self) -> bytes:
+        output: bytes = self._context.digest(self._size)
+        return output
+
+
+def digest_context(algorithm: Digest) -> DigestContext:
+    """Start a digest."""
+    constructor = _CONSTRUCTORS[algorithm.name]
+    return constructor()
+
+
+def digest(algorithm: Digest, data: Octets) -> bytes:
+    """Digest `data` at once."""
+    return _CONSTRUCTORS[algorithm.name](data).digest()
+
+
+def _shake(constructor: Callable[..., Any], size: int) -> Callable[..., DigestContext]:
+    return lambda data=b"": _FixedOutput(constructor(data), size)
+
+
+_CONSTRUCTORS: dict[str, Callable[..., DigestContext]] = {
+    "md5": lambda data=b"": hashlib.md5(data, usedforsecurity=False),
+    "sha1": lambda data=b"": hashlib.sha1(data, usedforsecurity=False),
+    "sha224": hashlib.sha224,
+    "sha256": hashlib.sha256,
+    "sha384": hashlib.sha384,
+    "sha512": hashlib.sha512,
+    "sha512-256": lambda data=b"": hashlib.new("sha512_256", data),
+    "sha3-224": hashlib.sha3_224,
+    "sha3-256": hashlib.sha3_256,
+    "sha3-384": hashlib.sha3_384,
+    "sha3-512": hashlib.sha3_512,
+    "shake128": _shake(hashlib.shake_128, 32),
+    "shake256": _shake(hashlib.shake_256, 64),
+    "shake128-len": _shake(hashlib.shake_128, 32),
+    "shake256-len": _shake(hashlib.shake_256, 64),
+}
+
+# ------------------------------------------------------------------------------------------------------ signatures
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "md5": hashes.MD5(),
+    "sha1": hashes.SHA1(),
+    "sha224": hashes.SHA224(),
+    "sha256": hashes.SHA256(),
+    "sha384": hashes.SHA384(),
+    "sha512": hashes.SHA512(),
+    "sha512-256": hashes.SHA512_256(),
+    "sha3-224": hashes.SHA3_224(),
+    "sha3-256": hashes.SHA3_256(),
+    "sha3-384": hashes.SHA3_384(),
+    "sha3-512": hashes.SHA3_512(),
+}
+_PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in _HASHES.items()}
+_ECDSA = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
+# ECDSA and DSA see only the digest's octets, so that any digest of the size stands in for one that OpenSSL has no
+# name for in this place (SHAKE, RFC 8702 section 3.2.2).
+_PREHASHED_BY_SIZE = {DIGESTS[name].size: algorithm for name, algorithm in reversed(_PREHASHED.items())}
+_PKCS1V15 = padding.PKCS1v15()
+
+
+def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
+    """Sign `data` (its digest, when the scheme is `prehashed`) with a private key object of `cryptography`.
+
+    Raises UnsupportedAlgorithm where the key cannot do it: another kind of key, a modulus too short for the digest.
+    """
+    family = scheme.family
+    try:
+        if family is Family.ECDSA:
+            signature = native.sign(*_elliptic(data, scheme))
+        elif family is Family.RSA:
+            signature = native.sign(data, _PKCS1V15, _hash(scheme))
+        elif family is Family.RSA_PSS:
+            signature = native.sign(data, _pss(scheme), _hash(scheme))
+        elif family is Family.DSA:
+            raise UnsupportedAlgorithm(scheme.name, purpose="signature (for signing)")
+        else:
+            signature = native.sign(data)
+    except (ValueError, TypeError, AttributeError, exceptions.UnsupportedAlgorithm) as error:
+        raise UnsupportedAlgorithm(scheme.name, purpose="signature (with this key)") from error
+    return bytes(signature)
+
+
+def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureScheme) -> bool:
+    """Whether `signature` over `data` (its digest, when the scheme is `prehashed`) is that of `key`.
+
+    False for whatever else is wrong with the signature's octets or the fit of key and scheme. Raises
+    UnsupportedAlgorithm where the primitive is missing.
+    """
+    if not key.fits(scheme):
+        return False
+    family = scheme.family
+    native = key.native
+    try:
+        if family is Family.ECDSA:
+            native.verify(signature, *_elliptic(data, scheme))
+        elif family is Family.RSA:
+            native.verify(signature, data, _PKCS1V15, _hash(scheme))
+        elif family is Family.RSA_PSS:
+            native.verify(signature, data, _pss(scheme), _hash(scheme))
+        elif family is Family.DSA:
+            native.verify(signature, data, _hash(scheme))
+        else:
+            native.verify(signature, data)
+    except exceptions.InvalidSignature:
+        return False
+    except exceptions.UnsupportedAlgorithm as error:
+        raise UnsupportedAlgorithm(scheme.name, purpose="signature") from error
+    except (ValueError, OverflowError):  # a salt or digest too long for the modulus, no DER in an ECDSA signature
+        return False
+    return True
+
+
+def _elliptic(data: Octets, scheme: SignatureScheme) -> tuple[Octets, ec.ECDSA]:
+    algorithm = scheme.digest
+    assert algorithm is not None
+    if not scheme.prehashed:
+        known = _ECDSA.get(algorithm.name)
+        if known is not None:
+            return data, known
+        data = digest(algorithm, data)
+    return data, ec.ECDSA(_PREHASHED_BY_SIZE[algorithm.size])
+
+
+def _hash(scheme: SignatureScheme) -> Any:
+    assert scheme.digest is not None
+    return (_PREHASHED if scheme.prehashed else _HASHES)[scheme.digest.name]
+
+
+def _pss(scheme: SignatureScheme) -> padding.PSS:
+    assert scheme.mask_digest is not None
+    return padding.PSS(mgf=padding.MGF1(_HASHES[scheme.mask_digest.name]), salt_length=scheme.salt_length)
