@@ -81,5 +81,8 @@ class Limits:
     policy_nodes: int = 2_000
     """Nodes of one certificate-policy graph (CVE-2023-0464)."""
 
+    store_elements: int = 200_000
+    """Certificates, CRLs, CTLs and properties in one serialized store (SST); Windows' whole root programme has 500."""
+
 
 DEFAULT_LIMITS = Limits()
