@@ -149,7 +149,9 @@ ENTRIES = st.builds(
     content=st.sampled_from(StoreContent),
     der=st.binary(max_size=40),
     properties=st.lists(
-        st.tuples(st.integers(1, 0xFFFF).filter(lambda i: i not in {3, 4, 15, 24, 25, 32, 33, 34}), st.binary(max_size=9)),
+        st.tuples(
+            st.integers(1, 0xFFFF).filter(lambda i: i not in {3, 4, 15, 24, 25, 32, 33, 34}), st.binary(max_size=9)
+        ),
         max_size=3,
     ).map(tuple),
 )
