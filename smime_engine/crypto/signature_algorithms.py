@@ -177,7 +177,7 @@ def _schemes_by_identifier() -> dict[bytes, SignatureScheme | Family]:
 
 
 _SCHEMES_BY_IDENTIFIER = _schemes_by_identifier()
-_PARAMETERS_OF_KEY: dict[str, Family] = {  # these OIDs name a key; its parameters (a curve, a DSA group) may come with them
+_PARAMETERS_OF_KEY: dict[str, Family] = {  # these name a key; its parameters (a curve, a DSA group) may come along
     oids.ID_EC_PUBLIC_KEY: Family.ECDSA,
     oids.ID_DSA: Family.DSA,
 }
