@@ -1,0 +1,84 @@
+"""House rules that neither ruff nor import-linter can express (import-linter sees only whole external packages)."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smime_engine import errors
+from tests.surroundings import REPOSITORY
+
+ALLOWED_IMPORTERS = {
+    "cryptography.hazmat.primitives": ("smime_engine/crypto/",),
+    "cryptography.hazmat.asn1": ("smime_engine/asn1/der.py",),
+    "asn1crypto": ("smime_engine/cli/",),
+    "oscrypto": (),
+    "ctypes": (),
+    "pickle": (),
+}
+"""External module → the only places of the product that may import it or anything below it."""
+
+MAXIMUM_LINES = 400
+MAXIMUM_EXCEPTIONS = 10
+
+PRODUCT = sorted(
+    path.relative_to(REPOSITORY)
+    for folder in ("smime_engine", "plugins")
+    for path in (REPOSITORY / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=str)
+def test_file_keeps_the_house_rules(path: Path):
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    if not text.strip():
+        return
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "every file opens with what it does and what it does not"
+    assert text.count("\n") <= MAXIMUM_LINES, "split it"
+    if tree.body[1:]:
+        assert "from __future__ import annotations" in text
+    for module in imported_modules(tree):
+        for restricted, places in ALLOWED_IMPORTERS.items():
+            if module == restricted or module.startswith(restricted + "."):
+                assert path.as_posix().startswith(places), f"imports {module}"
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """Every dotted name that the module imports; for `from a import b` both `a` and `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_exceptions_stay_few():
+    own = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.SmimeError)]
+    assert len(own) <= MAXIMUM_EXCEPTIONS
+
+
+def test_every_decision_has_its_own_number():
+    numbers = [path.name[:4] for path in (REPOSITORY / "docs" / "decisions").glob("*.md")]
+    assert len(numbers) == len(set(numbers))
+    assert all(re.fullmatch(r"\d{4}", number) for number in numbers)
+
+
+def test_every_marker_with_a_peer_is_registered(pytestconfig: pytest.Config):
+    from tests import surroundings
+
+    registered = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
+    assert {peer.marker for peer in surroundings.peers()} <= registered
+
+
+@pytest.mark.parametrize("package", ["smime_engine", "smime_smtp_relay", "smime_lab"])
+def test_packages_import(package):
+    importlib.import_module(package)
