@@ -22,6 +22,7 @@ from typing import NoReturn, TypeVar
 from smime_engine import certificate_extensions as decode
 from smime_engine.addresses import comparable_address
 from smime_engine.asn1 import ber, oids
+from smime_engine.crypto.public_keys import PublicKey, load_public_key
 from smime_engine.certificate_fields import Extension, algorithm_oid, extensions_in, fields_of
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.general_names import GeneralName, NameForm, general_names
@@ -170,6 +171,11 @@ class Certificate:
         """Dotted identifier of the subject's key algorithm."""
         start, _ = ber.content(self.public_key_info, 0, len(self.public_key_info), _SEQUENCE, expected="a key")
         return algorithm_oid(self.public_key_info[start:])
+
+    @cached_property
+    def public_key(self) -> PublicKey:
+        """The key, ready to verify or to encrypt with; parsed once. Raises UnsupportedAlgorithm."""
+        return load_public_key(self.public_key_info)
 
     @cached_property
     def subject_key_identifier(self) -> bytes | None:

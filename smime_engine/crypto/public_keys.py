@@ -33,7 +33,7 @@ from smime_engine.crypto.digests import split_identifier
 from smime_engine.crypto.signature_algorithms import Family, SignatureScheme, signature_scheme
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 
-__all__ = ["KeyKind", "PublicKey", "default_family", "load_public_key", "public_key_of"]
+__all__ = ["KeyKind", "PublicKey", "default_family", "load_public_key", "public_key_of", "same_public_key"]
 
 
 class KeyKind(Enum):
@@ -148,6 +148,20 @@ def public_key_of(native_private_key: Any) -> bytes:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return encoded
+
+
+def same_public_key(first: bytes, second: bytes) -> bool:
+    """Whether two DER SubjectPublicKeyInfos hold the same key, however they encode it.
+
+    Parameters absent or NULL, RSA restricted to PSS or not, points compressed or not: the key is the same. Keys that
+    cannot be read are the same only when their bytes are.
+    """
+    if first == second:
+        return True
+    try:
+        return bool(load_public_key(first).native == load_public_key(second).native)
+    except (MalformedMessage, UnsupportedAlgorithm):
+        return False
 
 
 def default_family(key: PublicKey) -> Family:
