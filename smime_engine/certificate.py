@@ -22,8 +22,8 @@ from typing import NoReturn, TypeVar
 from smime_engine import certificate_extensions as decode
 from smime_engine.addresses import comparable_address
 from smime_engine.asn1 import ber, oids
-from smime_engine.crypto.public_keys import PublicKey, load_public_key
 from smime_engine.certificate_fields import Extension, algorithm_oid, extensions_in, fields_of
+from smime_engine.crypto.public_keys import PublicKey, load_public_key
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.general_names import GeneralName, NameForm, general_names
 from smime_engine.limits import DEFAULT_LIMITS, Limits
