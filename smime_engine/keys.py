@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from smime_engine.asn1 import ber
 from smime_engine.certificate import Certificate
+from smime_engine.crypto.key_management import WrappedSecret, unwrap
 from smime_engine.crypto.pkcs12 import load_pkcs12
 from smime_engine.crypto.private_keys import load_private_key, pem_blocks, private_key_from_pem
 from smime_engine.crypto.public_keys import public_key_of, same_public_key
@@ -41,6 +42,9 @@ class PrivateKey(Protocol):
 
     def sign(self, data: bytes | memoryview, scheme: SignatureScheme) -> bytes:
         """Sign `data`, or the digest that it is when `scheme.prehashed`. Raises UnsupportedAlgorithm."""
+
+    def unwrap(self, wrapped: WrappedSecret) -> bytes:
+        """Recover the secret of a recipient info. Raises DecryptionFailed, whatever the reason."""
 
 
 class InMemoryKey:
@@ -65,6 +69,10 @@ class InMemoryKey:
     def sign(self, data: bytes | memoryview, scheme: SignatureScheme) -> bytes:
         """Sign `data`, or the digest that it is when `scheme.prehashed`. Raises UnsupportedAlgorithm."""
         return sign(self._native, data, scheme)
+
+    def unwrap(self, wrapped: WrappedSecret) -> bytes:
+        """Recover the secret of a recipient info. Raises DecryptionFailed, whatever the reason."""
+        return unwrap(self._native, wrapped)
 
     def __repr__(self) -> str:
         return f"<InMemoryKey {hashlib.sha256(self._public_key_info).hexdigest()[:16]}>"
