@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pkgutil
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import smime_engine
 from smime_engine import errors
 from tests.surroundings import REPOSITORY
 
@@ -59,6 +62,16 @@ def imported_modules(tree: ast.Module) -> Iterator[str]:
             assert node.module is not None
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_layer():
+    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers, core = contracts[0]["layers"], contracts[1]["source_modules"]
+    placed = {name.strip(" ()") for line in layers for name in line.split("|")}
+    outside_of_the_core = {"smime_engine.sources", "smime_engine.cli"}
+    modules = {f"smime_engine.{found.name}" for found in pkgutil.iter_modules(smime_engine.__path__)}
+    assert modules <= placed
+    assert modules - outside_of_the_core <= set(core)
 
 
 def test_exceptions_stay_few():
