@@ -80,8 +80,13 @@ def encrypt(
 def decrypt(
     encryption: ContentEncryption, key: bytes, ciphertext: Octets, *, tag: bytes = b"", associated: bytes = b""
 ) -> bytes:
-    """Decrypt the whole content; nothing is returned unless tag or padding are right. Raises DecryptionFailed."""
+    """Decrypt the whole content; nothing is returned unless tag or padding are right. Raises DecryptionFailed.
+
+    QUIRK: a tag may be longer than the parameters say, since some writers leave out the length, which then is 12.
+    """
     size = len(ciphertext)
+    if len(tag) < encryption.tag_size:
+        raise DecryptionFailed
     at_once = _at_once(encryption, key, size, len(tag))
     if at_once is not None:
         try:
@@ -157,10 +162,11 @@ class ContentDecryptor:
     Raises UnsupportedAlgorithm for CCM, whose size must be known before.
     """
 
-    __slots__ = ("_block_size", "_context", "_held")
+    __slots__ = ("_block_size", "_context", "_held", "_tag_size")
 
     def __init__(self, encryption: ContentEncryption, key: bytes, *, associated: bytes = b"") -> None:
         self._block_size = encryption.cipher.block_size
+        self._tag_size = encryption.tag_size
         self._context = _decryption_context(encryption, key, associated)
         self._held = b""  # the last block may be padding
 
@@ -176,6 +182,8 @@ class ContentDecryptor:
 
     def finish(self, tag: bytes = b"") -> bytes:
         """Verify -> the last of the content. Raises DecryptionFailed: then all that was handed out is to be dropped."""
+        if len(tag) < self._tag_size:
+            raise DecryptionFailed
         if self._block_size == 1:
             _check_tag(self._context, tag)
             return b""
