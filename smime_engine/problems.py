@@ -8,9 +8,10 @@ Each `Problem` has an effect: INVALID (the answer is no), UNKNOWN (cannot be dec
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Problem", "Verdict", "verdict_of"]
+__all__ = ["Finding", "Problem", "Verdict", "verdict_of"]
 
 
 class Verdict(Enum):
@@ -37,11 +38,14 @@ class Problem(Enum):
     SIGNATURE_MISMATCH = (_NO, "the signature does not belong to this content and key")
     SIGNER_CERTIFICATE_MISSING = (_OPEN, "the signer's certificate is not in the message and was not given")
     SIGNED_ATTRIBUTES_MALFORMED = (_NO, "the signed attributes break the rules of RFC 5652")
+    SIGNED_ATTRIBUTES_MISSING = (_NO, "content other than plain data must be signed with signed attributes")
+    ATTRIBUTES_AS_CONTENT = (_NO, "the content is the signed attributes of another message, presented as content")
     SIGNED_ATTRIBUTES_NOT_DER = (_INFO, "the signed attributes are not sorted as DER demands")
     MESSAGE_DIGEST_MISSING = (_NO, "signed attributes are present but lack the message digest")
     CONTENT_TYPE_MISSING = (_NO, "signed attributes are present but lack the content type")
     CONTENT_TYPE_MISMATCH = (_NO, "the signed content type differs from the content's own")
     ALGORITHM_PROTECTION_MISMATCH = (_NO, "the algorithms were changed after signing (RFC 6211)")
+    DIGEST_ALGORITHMS_DIFFER = (_INFO, "content and signature were digested by different algorithms (RFC 8933)")
     SIGNING_CERTIFICATE_MISMATCH = (_NO, "the signed certificate reference names another certificate (RFC 5035)")
     KEY_ALGORITHM_MISMATCH = (_NO, "the signature algorithm does not fit the signer's key")
     UNSUPPORTED_DIGEST = (_OPEN, "the digest algorithm is not supported")
@@ -55,7 +59,8 @@ class Problem(Enum):
 
     # Who signed (RFC 8551 section 3, RFC 9598)
     SENDER_MISMATCH = (_NO, "the signer's certificate does not name the sender of the message")
-    SENDER_MISSING = (_OPEN, "the message names no sender that the certificate could be compared with")
+    SENDER_MISSING = (_INFO, "the message names no sender that the certificate could be compared with")
+    OUTER_SIGNER_DIFFERS = (_INFO, "an outer layer was signed by somebody other than the sender, as gateways do")
 
     # The certificate path (RFC 5280 section 6)
     NO_TRUST_ANCHOR = (_OPEN, "no trusted certificates were given")
@@ -63,6 +68,7 @@ class Problem(Enum):
     UNTRUSTED_ROOT = (_NO, "the path ends in a root that is not trusted")
     DISTRUSTED = (_NO, "the certificate is on the distrust list")
     CERTIFICATE_MALFORMED = (_NO, "the certificate breaks the rules of RFC 5280")
+    CERTIFICATE_NONCONFORMING = (_INFO, "the certificate breaks a rule that RFC 5280 sets for issuers")
     CERTIFICATE_SIGNATURE_MISMATCH = (_NO, "the certificate was not signed by its issuer")
     PATH_LOOP = (_NO, "the certificates issue each other in a circle")
     EXPIRED = (_NO, "the certificate has expired")
@@ -91,6 +97,17 @@ class Problem(Enum):
     def __init__(self, effect: Verdict | None, text: str) -> None:
         self.effect = effect
         self.text = text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A problem found in one place, with what a person needs beyond its general text (an OID, an address, a date)."""
+
+    problem: Problem
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.problem.text} ({self.detail})" if self.detail else self.problem.text
 
 
 def verdict_of(problems: Iterable[Problem], *, forgiven: frozenset[Problem] = frozenset()) -> Verdict:
