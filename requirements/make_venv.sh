@@ -31,7 +31,7 @@ install_venv_package() {
     fi
     echo "make install: installing $package"
     "${root[@]}" apt-get update -qq || true
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >/dev/null ||
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$package" >/dev/null 2>&1 ||
         fail "apt-get install $package failed; install it, then try again"
 }
 

@@ -41,7 +41,12 @@ fi
 if [[ " ${missing[*]} " == *" postfix "* ]] && command -v debconf-set-selections >/dev/null; then
     echo 'postfix postfix/main_mailer_type select No configuration' | "${root[@]}" debconf-set-selections
 fi
+log=$(mktemp)
 install() {
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >"$log" 2>&1
 }
-install || { "${root[@]}" apt-get update -qq && install; } || give_up "apt-get failed"
+install || { "${root[@]}" apt-get update -qq >"$log" 2>&1 && install; } || {
+    cat "$log" >&2
+    give_up "apt-get failed"
+}
+rm -f "$log"
