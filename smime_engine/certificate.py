@@ -162,12 +162,12 @@ class Certificate:
         return sha256(self.der).digest()
 
     @cached_property
-    def signaturealgorithm_oid(self) -> str:
+    def signature_algorithm_oid(self) -> str:
         """Dotted identifier of the algorithm that the issuer signed with."""
         return algorithm_oid(self.signature_algorithm)
 
     @cached_property
-    def public_keyalgorithm_oid(self) -> str:
+    def public_key_algorithm_oid(self) -> str:
         """Dotted identifier of the subject's key algorithm."""
         start, _ = ber.content(self.public_key_info, 0, len(self.public_key_info), _SEQUENCE, expected="a key")
         return algorithm_oid(self.public_key_info[start:])

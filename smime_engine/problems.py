@@ -57,6 +57,9 @@ class Problem(Enum):
     SIGNING_TIME_MALFORMED = (_INFO, "the signing time cannot be read")
     SIGNING_TIME_IN_FUTURE = (_INFO, "the signing time lies in the future")
 
+    # Encryption (RFC 8551 section 2.7)
+    WEAK_CONTENT_CIPHER = (_INFO, "the content is encrypted with a cipher that is broken or has a short key")
+
     # Who signed (RFC 8551 section 3, RFC 9598)
     SENDER_MISMATCH = (_NO, "the signer's certificate does not name the sender of the message")
     SENDER_MISSING = (_INFO, "the message names no sender that the certificate could be compared with")
@@ -90,6 +93,7 @@ class Problem(Enum):
 
     # Revocation (RFC 5280 section 6.3, RFC 6960)
     REVOKED = (_NO, "the certificate was revoked")
+    REVOKED_SINCE = (_INFO, "the certificate was not revoked then and has been revoked since")
     REVOCATION_UNKNOWN = (_OPEN, "no usable revocation information was given")
     REVOCATION_UNCHECKED = (_INFO, "the revocation status was not determined, and the policy tolerates that")
     CRL_UNREACHABLE = (_NO, "the revocation list could not be fetched; Exchange Online treats that as invalid")

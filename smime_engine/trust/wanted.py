@@ -15,7 +15,7 @@ __all__ = ["Crl", "Issuer", "Ocsp", "Wanted"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuer:
-    """The certificate of an issuer. `name` is its RFC 4514 text, `name_der` the DER Name, `url` an AIA caIssuers URL."""
+    """The certificate of an issuer. `name` is its RFC 4514 text, `name_der` its DER; `url` is of AIA caIssuers."""
 
     url: str | None
     name: str

@@ -1,0 +1,148 @@
+"""Path building: from a leaf up to trust anchors, through whatever certificates are at hand.
+
+Does: find candidate chains, the likeliest first, lazily. An issuer is a certificate with the right subject; key
+identifiers (AKI, SKI) only say which to try first, because certificates with wrong ones exist. A link is taken when the
+signature verifies; where none does, the likeliest issuer is taken all the same, so that the report can say so. No
+certificate, and no subject with the same key, occurs twice in a chain: that ends every circle of cross certificates.
+Does not: judge a chain (`checks.py`, `path.py`).
+
+Bounds: `limits.path_candidates` links are examined, `limits.path_length` certificates make a chain.
+
+Standards: RFC 5280 section 6.1 (what a path is), RFC 4158 (how to build one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from smime_engine.certificate import Certificate
+from smime_engine.limits import Limits
+from smime_engine.names import ComparableName
+from smime_engine.problems import Problem
+from smime_engine.trust.collection import TrustCollection
+from smime_engine.trust.signatures import Outcome, signature_outcome
+
+__all__ = ["CandidateChain", "SearchBudget", "candidate_chains"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateChain:
+    """A chain, leaf first; `ending` says why it goes no further (None: it ends in an anchor)."""
+
+    certificates: tuple[Certificate, ...]
+    ending: Problem | None
+    detail: str = ""
+
+
+class SearchBudget:
+    """How many links may still be examined."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, limits: Limits) -> None:
+        self.left = limits.path_candidates
+
+    def spend(self) -> bool:
+        """Take one; False when nothing is left."""
+        self.left -= 1
+        return self.left >= 0
+
+
+def candidate_chains(
+    leaf: Certificate, *, collection: TrustCollection, pool: Sequence[Certificate], limits: Limits
+) -> Iterator[CandidateChain]:
+    """Every chain from the leaf, the likeliest first: those to anchors and, for the report, dead ends as well."""
+    by_subject: dict[ComparableName, list[Certificate]] = {}
+    for certificate in pool:
+        by_subject.setdefault(certificate.comparable_subject, []).append(certificate)
+    search = _Search(collection, by_subject, limits)
+    yield from search.extend((leaf,))
+
+
+# Whether a DSA key that inherits its parameters made a signature can be told only once the chain is complete.
+_TAKEN = frozenset({Outcome.GOOD, Outcome.KEY_INHERITS_PARAMETERS})
+
+
+class _Search:
+    """Depth first, one certificate per step; the depth is bounded by `limits.path_length`."""
+
+    def __init__(
+        self, collection: TrustCollection, pool: dict[ComparableName, list[Certificate]], limits: Limits
+    ) -> None:
+        self.collection = collection
+        self.pool = pool
+        self.limits = limits
+        self.budget = SearchBudget(limits)
+
+    def extend(self, chain: tuple[Certificate, ...]) -> Iterator[CandidateChain]:
+        """All chains that begin like this one."""
+        last = chain[-1]
+        if self.collection.is_anchor(last):
+            yield CandidateChain(certificates=chain, ending=None)
+            # A cross certificate may lead to another anchor, but whoever trusts this one needs no other.
+            return
+        if len(chain) >= self.limits.path_length:
+            yield CandidateChain(
+                certificates=chain,
+                ending=Problem.ISSUER_MISSING,
+                detail=f"given up after {len(chain)} certificates",
+            )
+            return
+        issuers = self._issuers_of(last, chain)
+        if not issuers:
+            yield self._dead_end(chain)
+        for issuer in issuers:
+            if self.budget.left < 0:
+                return
+            yield from self.extend((*chain, issuer))
+
+    def _issuers_of(self, certificate: Certificate, chain: tuple[Certificate, ...]) -> list[Certificate]:
+        """Those that signed the certificate, the likeliest first; if none did, the likeliest that could have."""
+        subject = certificate.comparable_issuer
+        named = dict.fromkeys((*self.collection.with_subject(subject), *self.pool.get(subject, ())))
+        used = {(link.comparable_subject, link.public_key_info) for link in chain}
+        candidates = [c for c in named if (c.comparable_subject, c.public_key_info) not in used]
+        candidates.sort(key=lambda candidate: self._unlikeliness(certificate, candidate))
+        signed = []
+        for candidate in candidates:
+            if not self.budget.spend():
+                break
+            if signature_outcome(certificate, candidate, self.collection) in _TAKEN:
+                signed.append(candidate)
+        return signed or candidates[:1]
+
+    def _unlikeliness(self, certificate: Certificate, candidate: Certificate) -> tuple[bool, bool, bool]:
+        """For sorting: fitting key identifier first, then anchors, then certificates that are CAs at all."""
+        hint = certificate.authority_key_identifier
+        fits = (
+            hint is None
+            or hint.key_identifier is None
+            or candidate.subject_key_identifier is None
+            or hint.key_identifier == candidate.subject_key_identifier
+        )
+        constraints = candidate.basic_constraints
+        return not fits, not self.collection.is_anchor(candidate), constraints is None or not constraints.ca
+
+    def _dead_end(self, chain: tuple[Certificate, ...]) -> CandidateChain:
+        last = chain[-1]
+        if not self.collection.anchors:
+            ending = Problem.NO_TRUST_ANCHOR
+        elif last.is_self_issued and signature_outcome(last, last, self.collection) is Outcome.GOOD:
+            ending = Problem.UNTRUSTED_ROOT
+        elif self._is_circle(chain):
+            ending = Problem.PATH_LOOP
+        else:
+            ending = Problem.ISSUER_MISSING
+        return CandidateChain(
+            certificates=chain, ending=ending, detail=last.issuer if ending is Problem.ISSUER_MISSING else ""
+        )
+
+    def _is_circle(self, chain: tuple[Certificate, ...]) -> bool:
+        """Whether the chain ends only because its certificates issue each other."""
+        last = chain[-1]
+        return any(
+            link.comparable_subject == last.comparable_issuer
+            and signature_outcome(last, link, self.collection) is Outcome.GOOD
+            for link in chain[:-1]
+        )

@@ -1,0 +1,90 @@
+"""The tenant's collection of certificates: trust anchors, intermediates, and what is known about their signatures.
+
+Does: look certificates up by subject in constant time; remember time-independent results in bounded memory. Does not:
+judge (`path.py`) nor fetch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from smime_engine.certificate import Certificate
+from smime_engine.names import ComparableName
+
+__all__ = ["Memory", "TrustCollection"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Memory(Generic[K, V]):
+    """A bounded dictionary that forgets what was not asked for lately.
+
+    Two generations: when the young one is full it becomes the old one, and what is asked for moves back. Every step is
+    one dictionary operation, so threads may share it without a lock; the worst that can happen is a thing forgotten.
+    """
+
+    __slots__ = ("_old", "_size", "_young")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._young: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+
+    def recall(self, key: K) -> V | None:
+        """What was kept under `key`, or None."""
+        value = self._young.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is not None:
+                self.keep(key, value)
+        return value
+
+    def keep(self, key: K, value: V) -> None:
+        """Keep a value other than None; at most twice `size` values are held."""
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+    def recall_or(self, key: K, compute: Callable[[], V]) -> V:
+        """Recall, or compute and keep."""
+        value = self.recall(key)
+        if value is None:
+            value = compute()
+            self.keep(key, value)
+        return value
+
+
+class TrustCollection:
+    """Anchors and intermediates of one tenant. Immutable but for its memory of results that never change.
+
+    Whatever is given as an anchor is trusted, self-signed or not: giving it is the choice.
+    """
+
+    def __init__(
+        self,
+        anchors: Iterable[Certificate] = (),
+        intermediates: Iterable[Certificate] = (),
+        *,
+        distrusted: Iterable[Certificate] = (),
+    ) -> None:
+        self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
+        self.intermediates: tuple[Certificate, ...] = tuple(dict.fromkeys(intermediates))
+        self.distrusted: frozenset[bytes] = frozenset(certificate.fingerprint_sha256 for certificate in distrusted)
+        self._anchors = frozenset(certificate.fingerprint_sha256 for certificate in self.anchors)
+        self._by_subject: dict[ComparableName, list[Certificate]] = {}
+        for certificate in dict.fromkeys((*self.anchors, *self.intermediates)):
+            self._by_subject.setdefault(certificate.comparable_subject, []).append(certificate)
+        self.signatures: Memory[bytes, Any] = Memory(8_192)
+        """Outcome of each signature check, by the fingerprints of certificate and issuer."""
+        self.paths: Memory[object, Any] = Memory(512)
+        """Finished searches of `path.py`: everything about a path that depends on neither time nor revocation."""
+
+    def is_anchor(self, certificate: Certificate) -> bool:
+        """Whether the certificate is one of the anchors."""
+        return certificate.fingerprint_sha256 in self._anchors
+
+    def with_subject(self, subject: ComparableName) -> Sequence[Certificate]:
+        """All anchors and intermediates of one subject, anchors first."""
+        return self._by_subject.get(subject, ())
