@@ -1,0 +1,94 @@
+"""Header fields: where they begin and end, their names, their values on one line (RFC 5322 sections 2.2 and 3.6.8).
+
+Does: find the end of a header, split it into fields that keep their raw octets, find the fields of one name without
+splitting, unfold. Does not: decode what is inside a field (`parameters`, `encoded_words`, `addresses`).
+
+Hot file. Goal: under 3 µs for the header of an ordinary message. Plan: one regular expression that runs over the
+header in C finds its end and proves that every line is a field or a continuation; a field is then looked up with
+`bytes.find` on the header in lower case, and nothing is split until somebody asks for all fields.
+
+A header ends at the first empty line, or at the first line that is neither a field nor a continuation: what follows
+belongs to the body, as Postfix and Python's `email` have it, so that no field can be smuggled in behind garbage.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from smime_engine.errors import LimitExceeded
+from smime_engine.limits import DEFAULT_LIMITS, Limits
+from smime_engine.mime.charsets import decode_guessing
+
+__all__ = ["HeaderField", "field_raw", "header_end", "named_fields", "split_fields", "unfold"]
+
+_FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
+_HEADER = re.compile(rb"(?:" + _FIELD + rb")*+")
+_ONE_FIELD = re.compile(_FIELD)
+_REST_OF_FIELD = re.compile(rb"[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
+_FOLD = re.compile(rb"\r*\n(?=[ \t])")
+
+
+class HeaderField(NamedTuple):
+    """One header field: its name as written and its raw octets, folding and final line end included."""
+
+    name: str
+    raw: bytes
+
+    @property
+    def value(self) -> str:
+        """What stands after the colon, unfolded, without white space around it; RFC 2047 words stay encoded."""
+        return decode_guessing(unfold(self.raw.partition(b":")[2]))
+
+
+def unfold(raw: bytes) -> bytes:
+    """Remove the line ends of folding (RFC 5322 section 2.2.3) and white space at both ends."""
+    if b"\n" in raw:
+        raw = _FOLD.sub(b"", raw)
+    return raw.strip(b" \t\r\n")
+
+
+def header_end(data: bytes, start: int, end: int, limits: Limits = DEFAULT_LIMITS) -> int:
+    """Offset behind the last header field of the entity that begins at `start`; LimitExceeded when it is too large."""
+    found = _HEADER.match(data, start, min(end, start + limits.header_size + 1))
+    assert found is not None  # the expression matches the empty string
+    stop = found.end()
+    if stop - start > limits.header_size:
+        raise LimitExceeded("header_size", limits.header_size, offset=start)
+    if data.count(b"\n", start, stop) > limits.header_fields:  # an upper bound that costs nothing
+        _count_fields(data, start, stop, limits)
+    return stop
+
+
+def _count_fields(data: bytes, start: int, stop: int, limits: Limits) -> None:
+    for count, found in enumerate(_ONE_FIELD.finditer(data, start, stop)):
+        if count >= limits.header_fields:
+            raise LimitExceeded("header_fields", limits.header_fields, offset=found.start())
+
+
+def split_fields(header: bytes) -> tuple[HeaderField, ...]:
+    """All fields of a header (whose end `header_end` found), in order."""
+    fields = []
+    for found in _ONE_FIELD.finditer(header):
+        raw = found[0]
+        fields.append(HeaderField(raw.partition(b":")[0].rstrip(b" \t").decode("ascii"), raw))
+    return tuple(fields)
+
+
+def named_fields(header: bytes, name: bytes) -> list[bytes]:
+    """Raw octets of all fields called `name` (given in lower case), in order."""
+    lines = b"\n" + header.lower()
+    key = b"\n" + name
+    found = []
+    position = lines.find(key)
+    while position >= 0:
+        rest = _REST_OF_FIELD.match(header, position + len(name))
+        if rest is not None:
+            found.append(header[position : rest.end()])
+        position = lines.find(key, position + 1)
+    return found
+
+
+def field_raw(name: str, value: str) -> bytes:
+    """A field of ASCII text that we write ourselves, on one line."""
+    return f"{name}: {value}\r\n".encode("ascii")

@@ -1,0 +1,282 @@
+"""Messages and their parts as spans of the input (RFC 5322, RFC 2045, RFC 2046).
+
+Does: find header, body and parts of a message without copying a body, the way hostile mail writes them: bare LF and
+mixed line ends, white space behind boundaries, missing closing boundaries, boundaries that begin with another one,
+the same boundary nested, preambles and epilogues, empty parts, `message/rfc822`. Names what it had to guess about as
+defects. Does not: decode bodies before somebody asks, nor decide what is S/MIME (`classify`).
+
+Hot file. Goal: a signed message of 4 kB in about 10 µs, a part of 25 MB in one `bytes.find` per nested multipart.
+Plan: offsets into one `bytes` object; header fields are looked up, not split; boundaries are found by searching for
+`LF -- boundary`, whose length makes the search skip most of the input.
+
+Everything is linear in the input times the nesting depth, which `limits.mime_depth` bounds. An outer boundary ends
+all parts inside it (RFC 2046 section 5.1.2). The line end before a boundary belongs to the boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from smime_engine.errors import LimitExceeded
+from smime_engine.limits import DEFAULT_LIMITS, Limits
+from smime_engine.mime import transfer
+from smime_engine.mime.defects import Defect
+from smime_engine.mime.fields import HeaderField, header_end, named_fields, split_fields
+from smime_engine.mime.parameters import ContentType, Parameterised, parse_content_type, parse_parameterised
+
+__all__ = ["Entity", "parse_entity"]
+
+_DEEPEST = 150
+"""Nesting that Python's own call depth allows, whatever the limits say."""
+
+_TEXT = ContentType(value="text/plain")
+_MESSAGE = ContentType(value="message/rfc822")
+_IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Entity:
+    """A message or one of its parts: a span of `data`, compared by identity."""
+
+    data: bytes
+    """The whole input; every offset counts from its start."""
+
+    start: int
+    """Where the header begins."""
+
+    header_end: int
+    """Behind the last header field, before the empty line."""
+
+    body_start: int
+    end: int
+    content_type: ContentType
+    parts: tuple[Entity, ...] = ()
+    """The parts of a multipart, or the one message inside a `message/rfc822`."""
+
+    defects: tuple[Defect, ...] = ()
+    preamble: tuple[int, int] | None = None
+    """Span before the first boundary of a multipart."""
+
+    epilogue: tuple[int, int] | None = None
+    """Span behind the closing boundary of a multipart."""
+
+    def __repr__(self) -> str:
+        inner = "".join(f", {part!r}" for part in self.parts)
+        return f"<{self.content_type.value} {self.start}:{self.end}{inner}>"
+
+    @property
+    def header(self) -> bytes:
+        """The header's octets."""
+        return self.data[self.start : self.header_end]
+
+    @property
+    def raw(self) -> memoryview:
+        """Header and body, exactly as in the input: what a signature over this entity covers."""
+        return memoryview(self.data)[self.start : self.end]
+
+    @property
+    def body(self) -> memoryview:
+        """The body, still in its transfer encoding."""
+        return memoryview(self.data)[self.body_start : self.end]
+
+    @property
+    def fields(self) -> tuple[HeaderField, ...]:
+        """All header fields in order; split at every access."""
+        return split_fields(self.header)
+
+    def named(self, name: str) -> tuple[HeaderField, ...]:
+        """The header fields called `name`, in any letter case, in order."""
+        return tuple(HeaderField(name, raw) for raw in named_fields(self.header, name.lower().encode("ascii")))
+
+    @property
+    def transfer_encoding(self) -> str:
+        """The Content-Transfer-Encoding in lower case, empty where there is none."""
+        found = named_fields(self.header, b"content-transfer-encoding")
+        return parse_parameterised(found[0].partition(b":")[2]).value.strip() if found else ""
+
+    @property
+    def disposition(self) -> Parameterised:
+        """The Content-Disposition, with an empty value where there is none."""
+        found = named_fields(self.header, b"content-disposition")
+        return parse_parameterised(found[0].partition(b":")[2] if found else b"")
+
+    def decoded(self) -> bytes | memoryview:
+        """The body without its transfer encoding; unknown encodings are left as they are."""
+        encoding = self.transfer_encoding
+        if encoding == "base64":
+            return transfer.decode_base64(self.body)
+        if encoding == "quoted-printable":
+            return transfer.decode_quoted_printable(self.data[self.body_start : self.end])
+        return self.body
+
+    def walk(self) -> Iterator[Entity]:
+        """This entity and everything inside it, depth first."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+
+def parse_entity(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Entity:
+    """Parse a message or MIME entity; LimitExceeded is the only exception, every other fault is a defect."""
+    if len(data) > limits.message_size:
+        raise LimitExceeded("message_size", limits.message_size)
+    return _Parser(data, limits).message(0, len(data), 0, ())
+
+
+class _Parser:
+    """One run over one input; counts what the limits bound."""
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._data = data
+        self._limits = limits
+        self._depth = min(limits.mime_depth, _DEEPEST)
+        self._parts = 0
+        self._lines = 0
+
+    def message(self, start: int, end: int, depth: int, defects: tuple[Defect, ...]) -> Entity:
+        """A message, before which a mailbox file's From line may stand."""
+        if self._data.startswith((b"From ", b">From "), start, end):
+            line_end = self._data.find(b"\n", start, end) + 1
+            if line_end and header_end(self._data, start, line_end, self._limits) == start:
+                return self.entity(line_end, end, depth, _TEXT, (*defects, Defect.ENVELOPE_LINE))
+        return self.entity(start, end, depth, _TEXT, defects)
+
+    def entity(
+        self, start: int, end: int, depth: int, default: ContentType, defects: tuple[Defect, ...] = ()
+    ) -> Entity:
+        """The entity that fills the span from `start` to `end`."""
+        self._parts += 1
+        if self._parts > self._limits.mime_parts:
+            raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=start)
+        data = self._data
+        stop = header_end(data, start, end, self._limits)
+        if data.startswith(b"\r\n", stop, end):
+            body_start = stop + 2
+        elif data.startswith(b"\n", stop, end):
+            body_start = stop + 1
+        else:
+            body_start = stop
+            if stop != end:
+                defects = (*defects, Defect.HEADER_BROKEN_OFF)
+        content_type, defects = self._content_type(data[start:stop], default, defects)
+        parts: tuple[Entity, ...] = ()
+        preamble = epilogue = None
+        if content_type.type == "multipart":
+            spans, preamble, epilogue, found = self._split(body_start, end, content_type)
+            defects += found
+            if depth >= self._depth and spans:
+                raise LimitExceeded("mime_depth", self._depth, offset=start)
+            inner = _MESSAGE if content_type.subtype == "digest" else _TEXT
+            parts = tuple(self.entity(first, last, depth + 1, inner) for first, last in spans)
+        elif content_type.value in {"message/rfc822", "message/global"} and _is_identity(data[start:stop]):
+            if depth >= self._depth:
+                raise LimitExceeded("mime_depth", self._depth, offset=start)
+            parts = (self.message(body_start, end, depth + 1, ()),)
+        return Entity(
+            data=data,
+            start=start,
+            header_end=stop,
+            body_start=body_start,
+            end=end,
+            content_type=content_type,
+            parts=parts,
+            defects=defects,
+            preamble=preamble,
+            epilogue=epilogue,
+        )
+
+    def _content_type(
+        self, header: bytes, default: ContentType, defects: tuple[Defect, ...]
+    ) -> tuple[ContentType, tuple[Defect, ...]]:
+        found = named_fields(header, b"content-type")
+        if not found:
+            return default, defects
+        if len(found) > 1:
+            defects = (*defects, Defect.DUPLICATE_FIELD)
+        # RFC 2045 section 5.2: what cannot be read is text, whatever the multipart around it says.
+        content_type = parse_content_type(found[0].partition(b":")[2], limits=self._limits)
+        return content_type, defects + content_type.defects
+
+    def _split(
+        self, start: int, end: int, content_type: ContentType
+    ) -> tuple[list[tuple[int, int]], tuple[int, int] | None, tuple[int, int] | None, tuple[Defect, ...]]:
+        """Spans of the parts, the preamble and the epilogue of a multipart, and what is wrong with it."""
+        delimiter = self._delimiter(start, end, content_type)
+        if delimiter is None:
+            return [], None, None, (Defect.NO_BOUNDARY,)
+        spans: list[tuple[int, int]] = []
+        preamble = epilogue = None
+        part_start = -1
+        position = start
+        while (found := self._boundary(delimiter, position, end)) is not None:
+            line, behind, closing = found
+            content_end = max(line - _line_end_before(self._data, line), start)
+            if part_start < 0:
+                preamble = (start, content_end)
+            else:
+                spans.append((part_start, max(content_end, part_start)))
+                if self._parts + len(spans) > self._limits.mime_parts:
+                    raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=line)
+            part_start = position = behind
+            if closing:
+                epilogue = (behind, end)
+                break
+        if part_start < 0:
+            return [], None, None, (Defect.NO_PARTS,)
+        if epilogue is None:
+            spans.append((part_start, end))
+            return spans, preamble, None, (Defect.MISSING_CLOSING_BOUNDARY,)
+        return spans, preamble, epilogue, () if spans else (Defect.NO_PARTS,)
+
+    def _delimiter(self, start: int, end: int, content_type: ContentType) -> bytes | None:
+        # A boundary must not end in white space (RFC 2046 section 5.1.1), and relays remove it there.
+        boundary = (content_type.parameter("boundary") or "").rstrip(" \t")
+        if not boundary or "\n" in boundary:
+            return None
+        delimiter = b"--" + boundary.encode("utf-8", "replace")
+        if not boundary.isascii() and self._data.find(delimiter, start, end) < 0:
+            return b"--" + boundary.encode("latin-1", "replace")
+        return delimiter
+
+    def _boundary(self, delimiter: bytes, position: int, end: int) -> tuple[int, int, bool] | None:
+        """The next boundary line at or behind `position`, which is a line start: (start, behind, is it the last?)."""
+        data = self._data
+        line = data.find(b"\n" + delimiter, position - 1, end) + 1
+        while line:
+            behind = line + len(delimiter)
+            closing = data.startswith(b"--", behind, end)
+            if closing:
+                behind += 2
+            after = _behind_line(data, behind, end)
+            if after is not None:
+                return line, after, closing
+            # A longer boundary that begins with this one, or text. Bounded, for each costs a turn of this loop.
+            self._lines += 1
+            if self._lines > 2 * self._limits.mime_parts:
+                raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=line)
+            line = data.find(b"\n" + delimiter, behind - 1, end) + 1
+        return None
+
+
+def _line_end_before(data: bytes, line: int) -> int:
+    """Octets of the line end before `line`: it belongs to the boundary that stands there."""
+    if data[line - 2 : line] == b"\r\n" and line >= 2:
+        return 2
+    return 1 if line else 0
+
+
+def _behind_line(data: bytes, position: int, end: int) -> int | None:
+    """Offset of the next line where only white space follows, else None."""
+    if data.startswith(b"\r\n", position, end):
+        return position + 2
+    line_end = data.find(b"\n", position, end)
+    stop = end if line_end < 0 else line_end
+    if data[position:stop].strip(b" \t\r"):
+        return None
+    return min(stop + 1, end)
+
+
+def _is_identity(header: bytes) -> bool:
+    found = named_fields(header, b"content-transfer-encoding")
+    return not found or parse_parameterised(found[0].partition(b":")[2]).value in _IDENTITY
