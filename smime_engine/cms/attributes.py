@@ -107,31 +107,40 @@ def decode_time(value: bytes) -> datetime:
     UTCTime's two digits mean 1950 to 2049. QUIRK: UTCTime without seconds, and fractions of a second in
     GeneralizedTime, are read although CMS forbids both; old Notes and Java signers write them.
     """
-    start, end = ber.content(value, 0, len(value), value[0] if value[:1] in {b"\x17", b"\x18"} else 0x17,
-                             expected="a UTCTime or GeneralizedTime")  # fmt: skip
-    text = value[start:end]
-    if end != len(value) or text[-1:] != b"Z":
-        raise MalformedMessage("a time in UTC that ends in Z", offset=0)
-    digits, _, fraction = text[:-1].partition(b".")
-    if value[0] == 0x17:
+    if len(value) == 15 and value.startswith(b"\x17\x0d") and value.endswith(b"Z"):  # as nearly everybody writes it
+        digits, fraction = (b"19" if value[2] >= 0x35 else b"20") + value[2:14], b""
+    else:
+        digits, fraction = _digits_of_time(value)
+    if not digits.isdigit():
+        raise MalformedMessage("a time written with digits", offset=2)
+    rest, second = divmod(int(digits), 100)
+    rest, minute = divmod(rest, 100)
+    rest, hour = divmod(rest, 100)
+    rest, day = divmod(rest, 100)
+    year, month = divmod(rest, 100)
+    microsecond = int(fraction) if fraction else 0
+    try:
+        return datetime(year, month, day, hour, minute, 59 if second == 60 else second, microsecond, tzinfo=UTC)
+    except ValueError as error:
+        raise MalformedMessage("a date that exists", offset=2) from error
+
+
+def _digits_of_time(value: bytes) -> tuple[bytes, bytes]:
+    """A Time in any other form -> fourteen octets, at most six more of a fraction of a second; digits or not."""
+    generalized = value[:1] == b"\x18"
+    expected = "a UTCTime or GeneralizedTime in UTC"
+    start, end = ber.content(value, 0, len(value), 0x18 if generalized else 0x17, expected=expected)
+    digits, _, fraction = value[start : end - 1].partition(b".")
+    if not generalized:
         digits = (b"19" if digits[:1] >= b"5" else b"20") + digits
         if len(digits) == 12:
             digits += b"00"
-    if len(digits) != 14 or not digits.isdigit() or (b"." in text and not (fraction.isdigit() and value[0] == 0x18)):
-        raise MalformedMessage("a time written with digits", offset=start)
-    try:
-        return datetime(
-            int(digits[:4]),
-            int(digits[4:6]),
-            int(digits[6:8]),
-            int(digits[8:10]),
-            int(digits[10:12]),
-            min(int(digits[12:]), 59),  # a leap second
-            int(fraction[:6].ljust(6, b"0")) if fraction else 0,
-            tzinfo=UTC,
-        )
-    except ValueError as error:
-        raise MalformedMessage("a date that exists", offset=start) from error
+    fractional = b"." in value[start:end]
+    if end != len(value) or value[-1:] != b"Z" or len(digits) != 14 or fractional != fraction.isdigit():
+        raise MalformedMessage(expected, offset=start)
+    if fractional and not generalized:
+        raise MalformedMessage("a UTCTime without fractions", offset=start)
+    return digits, fraction[:6].ljust(6, b"0") if fractional else b""
 
 
 def encode_time(moment: datetime) -> bytes:

@@ -15,6 +15,7 @@ Standards: RFC 5652 sections 3, 5.1, 5.2 (5.2.1 for PKCS #7 content that is no O
 from __future__ import annotations
 
 from functools import partial
+from struct import Struct
 from typing import NamedTuple
 
 from smime_engine.asn1 import ber, oids
@@ -84,49 +85,55 @@ def parse_signed_data(data: Octets, *, limits: Limits = DEFAULT_LIMITS) -> Signe
 def parse_signer_info(data: Octets, start: int, end: int) -> SignerInfo:
     """Take apart the content data[start:end] of a SignerInfo, DER (a countersignature is one). MalformedMessage."""
     fields = ber.children(data, start, end)
-    if not 5 <= len(fields) <= 7:
-        raise MalformedMessage("a SignerInfo of five to seven fields", offset=start)
-    signed = fields[3][0] == 0xA0
-    rest = fields[4:] if signed else fields[3:]
-    if (
-        len(rest) not in {2, 3}
-        or fields[0][0] != 0x02
-        or fields[2][0] != 0x30
-        or rest[0][0] != 0x30
-        or rest[1][0] != 0x04
-        or (len(rest) == 3 and rest[2][0] != 0xA1)
-    ):
+    tags = tuple([field[0] for field in fields])
+    if tags not in _SIGNER_FIELDS:
         raise MalformedMessage("the fields of a SignerInfo", offset=start)
-    tag, sid_start, sid_content, sid_end = fields[1]
-    if tag not in {0x30, 0x80}:
-        raise MalformedMessage("a signer identifier", offset=sid_start)
+    version, (sid_tag, sid_start, sid_content, sid_end), (_, digest_start, _, digest_end), *rest = fields
+    signed_attributes = unsigned_attributes = None
+    if tags[3] == 0xA0:
+        _, first, _, last = rest.pop(0)
+        signed_attributes = bytes(data[first:last])
+    if tags[-1] == 0xA1:
+        _, first, _, last = rest.pop()
+        unsigned_attributes = bytes(data[first:last])
+    (_, algorithm_start, _, algorithm_end), (_, _, signature_start, signature_end) = rest
     return SignerInfo(
-        _version(data, fields[0]),
-        bytes(data[sid_start:sid_end]) if tag == 0x30 else None,
-        bytes(data[sid_content:sid_end]) if tag == 0x80 else None,
-        bytes(data[fields[2][1] : fields[2][3]]),
-        bytes(data[fields[3][1] : fields[3][3]]) if signed else None,
-        bytes(data[rest[0][1] : rest[0][3]]),
-        bytes(data[rest[1][2] : rest[1][3]]),
-        bytes(data[rest[2][1] : rest[2][3]]) if len(rest) == 3 else None,
+        _version(data, version),
+        bytes(data[sid_start:sid_end]) if sid_tag == 0x30 else None,
+        bytes(data[sid_content:sid_end]) if sid_tag == 0x80 else None,
+        bytes(data[digest_start:digest_end]),
+        signed_attributes,
+        bytes(data[algorithm_start:algorithm_end]),
+        bytes(data[signature_start:signature_end]),
+        unsigned_attributes,
     )
+
+
+# version, sid, digestAlgorithm, signedAttrs [0] OPTIONAL, signatureAlgorithm, signature, unsignedAttrs [1] OPTIONAL
+_SIGNER_FIELDS = frozenset(
+    (0x02, sid, 0x30, *signed, 0x30, 0x04, *unsigned)
+    for sid in (0x30, 0x80)
+    for signed in ((), (0xA0,))
+    for unsigned in ((), (0xA1,))
+)
+
+
+# SEQUENCE, id-signedData, [0], SEQUENCE, all lengths in two octets: what nearly every mail begins with.
+_OUTER = Struct(">BBH11sBBHBBH")
 
 
 def _parse(data: Octets, *, limits: Limits) -> SignedData:
     end = len(data)
-    start, content_end = ber.content(data, 0, end, 0x30, expected="a ContentInfo (SEQUENCE)")
-    if content_end != end:
-        raise MalformedMessage("the end of the input", offset=content_end)
-    oid_end = start + len(oids.ID_SIGNED_DATA.tlv)
-    if data[start:oid_end] != oids.ID_SIGNED_DATA.tlv:
-        raise MalformedMessage("the content type id-signedData", offset=start)
-    start, explicit_end = ber.content(data, oid_end, end, 0xA0, expected="the content of a ContentInfo, [0]")
-    start, content_end = ber.content(data, start, explicit_end, 0x30, expected="a SignedData (SEQUENCE)")
-    if content_end != end or explicit_end != end:
-        raise MalformedMessage("the end of the SignedData", offset=content_end)
+    if end > _OUTER.size:
+        outer = _OUTER.unpack_from(data)
+        usual = (0x30, 0x82, end - 4, oids.ID_SIGNED_DATA.tlv, 0xA0, 0x82, end - 19, 0x30, 0x82, end - 23)
+        # Above 279 octets none of these lengths would fit into fewer octets, as DER demands.
+        start = _OUTER.size if outer == usual and end > 279 else _signed_data_start(data)
+    else:
+        start = _signed_data_start(data)
     fields = ber.children(data, start, end, limits)
-    tags = bytes(field[0] for field in fields if field[0] < 0x100)
-    if len(tags) != len(fields) or tags not in _FIELDS:
+    tags = tuple([field[0] for field in fields])
+    if tags not in _FIELDS:
         raise MalformedMessage("the fields of a SignedData", offset=start)
     content_type, content = _encapsulated(data, fields[2], limits)
     certificates, skipped = _certificates(data, fields[3], limits) if tags[3] == 0xA0 else ((), 0)
@@ -144,8 +151,24 @@ def _parse(data: Octets, *, limits: Limits) -> SignedData:
     )
 
 
+def _signed_data_start(data: Octets) -> int:
+    """Offset of the first field of the SignedData; all layers around it must end with the input."""
+    end = len(data)
+    start, content_end = ber.content(data, 0, end, 0x30, expected="a ContentInfo (SEQUENCE)")
+    if content_end != end:
+        raise MalformedMessage("the end of the input", offset=content_end)
+    oid_end = start + len(oids.ID_SIGNED_DATA.tlv)
+    if data[start:oid_end] != oids.ID_SIGNED_DATA.tlv:
+        raise MalformedMessage("the content type id-signedData", offset=start)
+    start, explicit_end = ber.content(data, oid_end, end, 0xA0, expected="the content of a ContentInfo, [0]")
+    start, content_end = ber.content(data, start, explicit_end, 0x30, expected="a SignedData (SEQUENCE)")
+    if content_end != end or explicit_end != end:
+        raise MalformedMessage("the end of the SignedData", offset=content_end)
+    return start
+
+
 # version, digestAlgorithms, encapContentInfo, certificates [0] OPTIONAL, crls [1] OPTIONAL, signerInfos
-_FIELDS = frozenset(bytes((0x02, 0x31, 0x30, *optional, 0x31)) for optional in ((), (0xA0,), (0xA1,), (0xA0, 0xA1)))
+_FIELDS = frozenset((0x02, 0x31, 0x30, *optional, 0x31) for optional in ((), (0xA0,), (0xA1,), (0xA0, 0xA1)))
 
 
 def _version(data: Octets, field: ber.Element) -> int:
@@ -156,6 +179,8 @@ def _version(data: Octets, field: ber.Element) -> int:
 
 
 def _encapsulated(data: Octets, field: ber.Element, limits: Limits) -> tuple[str, memoryview | None]:
+    if data[field[2] : field[3]] == oids.ID_DATA.tlv:
+        return oids.ID_DATA, None
     fields = ber.children(data, field[2], field[3], limits)
     if not 1 <= len(fields) <= 2 or fields[0][0] != 0x06:
         raise MalformedMessage("an EncapsulatedContentInfo", offset=field[1])

@@ -70,12 +70,18 @@ class PublicKey:
     native: Any
     """The key object of `cryptography`."""
 
+    families: tuple[Family, ...] = ()
+    """The kinds of signature that the key can make."""
+
+    weakness: str = ""
+    """Why the key is too short, or empty: RSA and DSA below 2048 bits (RFC 8551 section 4.4), curves below 224."""
+
     restriction: SignatureScheme | None = None
     """RSA_PSS with parameters: the digest and mask digest to use and the smallest salt (RFC 4055 section 3.3)."""
 
     def fits(self, scheme: SignatureScheme) -> bool:
         """Whether a signature of this scheme can be this key's."""
-        if self.kind not in _KINDS[scheme.family]:
+        if scheme.family not in self.families:
             return False
         wanted = self.restriction
         return wanted is None or (
@@ -84,20 +90,15 @@ class PublicKey:
             and scheme.salt_length >= wanted.salt_length
         )
 
-    @property
-    def weakness(self) -> str:
-        """Why the key is too short, or empty: RSA and DSA below 2048 bits (RFC 8551 section 4.4), curves below 224."""
-        enough = {KeyKind.RSA: 2048, KeyKind.RSA_PSS: 2048, KeyKind.DSA: 2048, KeyKind.EC: 224}.get(self.kind, 0)
-        return f"{self.kind.value} {self.bits} bits" if self.bits < enough else ""
 
-
-_KINDS: dict[Family, tuple[KeyKind, ...]] = {
-    Family.RSA: (KeyKind.RSA,),
-    Family.RSA_PSS: (KeyKind.RSA, KeyKind.RSA_PSS),
-    Family.DSA: (KeyKind.DSA,),
-    Family.ECDSA: (KeyKind.EC,),
-    **{family: (KeyKind(family.value),) for family in Family if family.hashes_by_itself},
+_FAMILIES: dict[KeyKind, tuple[Family, ...]] = {
+    KeyKind.RSA: (Family.RSA, Family.RSA_PSS),
+    KeyKind.RSA_PSS: (Family.RSA_PSS,),
+    KeyKind.DSA: (Family.DSA,),
+    KeyKind.EC: (Family.ECDSA,),
+    **{KeyKind(family.value): (family,) for family in Family if family.hashes_by_itself},
 }
+_ENOUGH_BITS = {KeyKind.RSA: 2048, KeyKind.RSA_PSS: 2048, KeyKind.DSA: 2048, KeyKind.EC: 224}
 
 _LARGEST_RSA = 16384  # bits; OpenSSL's own bound for verifying: the cost grows with the square
 
@@ -136,10 +137,18 @@ def load_public_key(public_key_info: bytes) -> PublicKey:
         kind = KeyKind.RSA_PSS
         restriction = signature_scheme(_signature_identifier(public_key_info)) if parameters else None
     bits = int(getattr(native, "key_size", 0))
-    if kind in _KINDS[Family.RSA_PSS] and bits > _LARGEST_RSA:
+    if kind in {KeyKind.RSA, KeyKind.RSA_PSS} and bits > _LARGEST_RSA:
         raise UnsupportedAlgorithm(f"{oid} with {bits} bits", purpose="public key")
     curve = native.curve.name if kind is KeyKind.EC else ""
-    return PublicKey(kind=kind, bits=bits, curve=curve, native=native, restriction=restriction)
+    return PublicKey(
+        kind=kind,
+        bits=bits,
+        curve=curve,
+        native=native,
+        families=_FAMILIES.get(kind, ()),
+        weakness=f"{kind.value} {bits} bits" if bits < _ENOUGH_BITS.get(kind, 0) else "",
+        restriction=restriction,
+    )
 
 
 def public_key_of(native_private_key: Any) -> bytes:
@@ -166,12 +175,9 @@ def same_public_key(first: bytes, second: bytes) -> bool:
 
 def default_family(key: PublicKey) -> Family:
     """The kind of signature that a key makes unless told otherwise. UnsupportedAlgorithm for keys that sign nothing."""
-    if key.kind is KeyKind.EC:
-        return Family.ECDSA
-    try:
-        return Family(key.kind.value)
-    except ValueError:
-        raise UnsupportedAlgorithm(key.kind.value, purpose="signature") from None
+    if not key.families:
+        raise UnsupportedAlgorithm(key.kind.value, purpose="signature")
+    return key.families[0]
 
 
 def _key_algorithm(public_key_info: bytes) -> tuple[str, bytes]:
