@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from smime_engine.asn1 import ber, oids
 from smime_engine.errors import MalformedMessage
 
-__all__ = ["Extension", "algorithm_oid", "extensions_in", "fields_of", "time_in"]
+__all__ = ["Extension", "algorithm_oid", "extensions_in", "fields_of", "signature_in", "time_in"]
 
 _BOOLEAN, _INTEGER, _BIT_STRING, _OCTET_STRING, _OID = 0x01, 0x02, 0x03, 0x04, 0x06
 _UTC_TIME, _GENERALIZED_TIME, _SEQUENCE = 0x17, 0x18, 0x30
@@ -46,7 +46,7 @@ def fields_of(der: bytes) -> dict[str, Any]:
         "der": der,
         "tbs": der[tbs_start:tbs_end],
         "signature_algorithm": der[algorithm_start:algorithm_end],
-        "signature": _signature(der, signature),
+        "signature": signature_in(der, signature),
     }
     algorithm_oid(fields["signature_algorithm"], offset=algorithm_start)
     return fields
@@ -140,7 +140,7 @@ def algorithm_oid(algorithm: bytes, *, offset: int = 0) -> str:
     return _KNOWN.get(content) or oids.decode_oid(content, offset=offset)
 
 
-def _signature(der: bytes, element: ber.Element) -> bytes:
+def signature_in(der: bytes, element: ber.Element) -> bytes:
     """The signature's octets. Every algorithm makes whole octets: with unused bits it is none, and reads as b""."""
     unused = der[element[2] : min(element[2] + 1, element[3])]
     if not unused or unused > b"\x07":

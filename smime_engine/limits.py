@@ -81,6 +81,12 @@ class Limits:
     policy_nodes: int = 2_000
     """Nodes of one certificate-policy graph (CVE-2023-0464)."""
 
+    revoked_certificates: int = 20_000_000
+    """Entries of one revocation list: 8 octets of index each. The largest public lists have about a million."""
+
+    ocsp_answers: int = 10_000
+    """Answers in one OCSP response; a request asks about one certificate."""
+
     store_elements: int = 200_000
     """Certificates, CRLs, CTLs and properties in one serialized store (SST); Windows' whole root programme has 500."""
 

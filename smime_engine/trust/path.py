@@ -24,16 +24,19 @@ from itertools import islice
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
 from smime_engine.general_names import NameForm
-from smime_engine.problems import Problem, Verdict
+from smime_engine.problems import Problem, Verdict, verdict_of
 from smime_engine.trust.builder import candidate_chains
 from smime_engine.trust.checks import StaticPath, check_chain
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.name_constraints import Comparisons
 from smime_engine.trust.path_report import PathOptions, PathProblem, PathReport, Profile, Purpose, RevocationMode
+from smime_engine.trust.revocation import NO_EVIDENCE, Evidence, Situation, check_chain_revocation
 from smime_engine.trust.wanted import Issuer, Wanted
 
 __all__ = [
     "DEFAULT_OPTIONS",
+    "NO_EVIDENCE",
+    "Evidence",
     "PathOptions",
     "PathProblem",
     "PathReport",
@@ -49,6 +52,9 @@ DEFAULT_OPTIONS = PathOptions()
 _JUDGED_CHAINS = 100
 """Chains that are judged in one search: a maze of cross certificates has many, and each costs up to a millisecond."""
 
+_SIGNERS = 32
+"""Signers of lists, other than the issuers themselves, whose paths are judged for one question."""
+
 _WANTED = 20
 """Issuers that one report asks for: a hostile message should not make anybody fetch a thousand URLs."""
 
@@ -56,7 +62,7 @@ _REMEMBERED_OCTETS = 65_536
 """Size of chain and pool together up to which a search is kept: bounds what a hostile message can fill memory with."""
 
 
-def validate_path(
+def validate_path(  # noqa: PLR0913 - the inputs of RFC 5280 section 6.1.1, and the evidence
     leaf: Certificate,
     *,
     collection: TrustCollection,
@@ -66,22 +72,59 @@ def validate_path(
     options: PathOptions = DEFAULT_OPTIONS,
     address: str | None = None,
     present: datetime | None = None,
+    evidence: Evidence = NO_EVIDENCE,
 ) -> PathReport:
     """Find the path from `leaf` to an anchor of `collection` that has least against it, and say what that is.
 
     `pool` are further certificates that may help, from the message, say: they are used, never trusted. `now` is the
     time (aware) to judge for; where that lies in the past, `present` is the real time, and a certificate that was
-    valid then and is not any more gets EXPIRED_SINCE. `address` is an e-mail address that the leaf must name. Never
+    valid then and is not any more gets EXPIRED_SINCE. `address` is an e-mail address that the leaf must name.
+    `evidence` is what is known about revocation; `options.revocation` says what it means when that is not enough. Never
     raises for what certificates contain. RFC 5280 section 6.
     """
+    question = _Question(purpose, options, address, present, evidence)
+    return _validate(leaf, collection, tuple(pool), now, question, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """The arguments of `validate_path` that are handed on together."""
+
+    purpose: Purpose
+    options: PathOptions
+    address: str | None
+    present: datetime | None
+    evidence: Evidence
+
+
+def _validate(
+    leaf: Certificate,
+    collection: TrustCollection,
+    pool: tuple[Certificate, ...],
+    now: datetime,
+    question: _Question,
+    signers: dict[bytes, bool],
+) -> PathReport:
+    options, purpose = question.options, question.purpose
     best: PathReport | None = None
     dead_ends: list[StaticPath] = []
     for path in _paths(leaf, pool, collection, purpose, options):
-        problems = (*path.problems, *_dated_problems(path, now, present), *_address_problems(leaf, address))
+        problems = (
+            *path.problems,
+            *_dated_problems(path, now, question.present),
+            *_address_problems(leaf, question.address),
+        )
+        wanted: tuple[Wanted, ...] = ()
+        if path.anchored and options.revocation is not RevocationMode.NONE:
+            revoked, wanted = _revocation(path, collection, pool, now, question, signers)
+            # Nobody fetches anything for a path that is invalid anyhow.
+            doomed = verdict_of([found.problem for found in problems], forgiven=options.forgiven) is Verdict.INVALID
+            problems, wanted = (*problems, *revoked), () if doomed else wanted
         report = PathReport(
             chain=path.chain,
             anchored=path.anchored,
             problems=problems,
+            wanted=wanted,
             policies=path.policies,
             purpose=purpose,
             now=now,
@@ -95,6 +138,47 @@ def validate_path(
             best = report
     assert best is not None  # a search has at least one chain, be it the leaf alone
     return replace(best, wanted=(*best.wanted, *_missing_issuers(dead_ends)))
+
+
+def _revocation(
+    path: StaticPath,
+    collection: TrustCollection,
+    pool: tuple[Certificate, ...],
+    now: datetime,
+    question: _Question,
+    signers: dict[bytes, bool],
+) -> tuple[tuple[PathProblem, ...], tuple[Wanted, ...]]:
+    """Judge the certificates of an anchored path by the evidence.
+
+    `signers` remembers, for this one question, which signers of lists other than the issuers themselves have a valid
+    path to the same anchor. One whose path is being judged counts as trusted: its own status may stand in the list
+    that it signs (RFC 5280 section 6.3.3 gives no other order).
+    """
+    options = question.options
+
+    def trusts(signer: Certificate) -> bool:
+        key = signer.fingerprint_sha256 + path.chain[-1].fingerprint_sha256
+        if key not in signers:
+            if len(signers) >= _SIGNERS:
+                return False
+            signers[key] = True
+            own = replace(DEFAULT_OPTIONS, revocation=options.revocation, forgiven=options.forgiven)
+            asked = _Question(Purpose.ANY, own, None, None, question.evidence)
+            report = _validate(signer, collection, pool, now, asked, signers)
+            signers[key] = report.verdict is Verdict.VALID and report.chain[-1] == path.chain[-1]
+        return signers[key]
+
+    situation = Situation(
+        evidence=question.evidence,
+        collection=collection,
+        now=now,
+        trusts=trusts,
+        chain=path.chain,
+        pool=pool,
+        forgiven=options.forgiven,
+        limits=options.limits,
+    )
+    return check_chain_revocation(path.chain, mode=options.revocation, situation=situation)
 
 
 # --- searches, remembered

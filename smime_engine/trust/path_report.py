@@ -73,6 +73,9 @@ class PathOptions:
     inhibit_policy_mapping: bool = False
     inhibit_any_policy: bool = False
 
+    maximum_intermediates: int | None = None
+    """CA certificates between anchor and leaf, self-issued ones not counted: X.509's initial path length."""
+
     revocation: RevocationMode = RevocationMode.NONE
 
     profile: Profile = Profile.TOLERANT
