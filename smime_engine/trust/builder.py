@@ -1,10 +1,10 @@
 """Path building: from a leaf up to trust anchors, through whatever certificates are at hand.
 
-Does: find candidate chains, the likeliest first, lazily. An issuer is a certificate with the right subject; key
-identifiers (AKI, SKI) only say which to try first, because certificates with wrong ones exist. A link is taken when the
-signature verifies; where none does, the likeliest issuer is taken all the same, so that the report can say so. No
-certificate, and no subject with the same key, occurs twice in a chain: that ends every circle of cross certificates.
-Does not: judge a chain (`checks.py`, `path.py`).
+Does: find candidate chains lazily, the shortest first, among equals the likeliest. An issuer is a certificate with the
+right subject; key identifiers (AKI, SKI) only say which to try first, because certificates with wrong ones exist. A
+link is taken when the signature verifies; where none does, the likeliest issuer is taken all the same, so that the
+report can say so. No certificate, and no subject with the same key, occurs twice in a chain: that ends every circle of
+cross certificates. Does not: judge a chain (`checks.py`, `path.py`).
 
 Bounds: `limits.path_candidates` links are examined, `limits.path_length` certificates make a chain.
 
@@ -13,6 +13,7 @@ Standards: RFC 5280 section 6.1 (what a path is), RFC 4158 (how to build one).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ from smime_engine.problems import Problem
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.signatures import Outcome, signature_outcome
 
-__all__ = ["CandidateChain", "SearchBudget", "candidate_chains"]
+__all__ = ["CandidateChain", "candidate_chains"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,29 +36,14 @@ class CandidateChain:
     detail: str = ""
 
 
-class SearchBudget:
-    """How many links may still be examined."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, limits: Limits) -> None:
-        self.left = limits.path_candidates
-
-    def spend(self) -> bool:
-        """Take one; False when nothing is left."""
-        self.left -= 1
-        return self.left >= 0
-
-
 def candidate_chains(
     leaf: Certificate, *, collection: TrustCollection, pool: Sequence[Certificate], limits: Limits
 ) -> Iterator[CandidateChain]:
-    """Every chain from the leaf, the likeliest first: those to anchors and, for the report, dead ends as well."""
+    """Every chain from the leaf to an anchor, the shortest and likeliest first; then, for the report, dead ends."""
     by_subject: dict[ComparableName, list[Certificate]] = {}
     for certificate in pool:
         by_subject.setdefault(certificate.comparable_subject, []).append(certificate)
-    search = _Search(collection, by_subject, limits)
-    yield from search.extend((leaf,))
+    return _Search(collection, by_subject, limits).run(leaf)
 
 
 # Whether a DSA key that inherits its parameters made a signature can be told only once the chain is complete.
@@ -65,7 +51,7 @@ _TAKEN = frozenset({Outcome.GOOD, Outcome.KEY_INHERITS_PARAMETERS})
 
 
 class _Search:
-    """Depth first, one certificate per step; the depth is bounded by `limits.path_length`."""
+    """Breadth first: the shortest chains come first, and a circle of cross certificates delays nothing."""
 
     def __init__(
         self, collection: TrustCollection, pool: dict[ComparableName, list[Certificate]], limits: Limits
@@ -73,29 +59,26 @@ class _Search:
         self.collection = collection
         self.pool = pool
         self.limits = limits
-        self.budget = SearchBudget(limits)
+        self.links_left = limits.path_candidates
 
-    def extend(self, chain: tuple[Certificate, ...]) -> Iterator[CandidateChain]:
-        """All chains that begin like this one."""
-        last = chain[-1]
-        if self.collection.is_anchor(last):
-            yield CandidateChain(certificates=chain, ending=None)
-            # A cross certificate may lead to another anchor, but whoever trusts this one needs no other.
-            return
-        if len(chain) >= self.limits.path_length:
-            yield CandidateChain(
-                certificates=chain,
-                ending=Problem.ISSUER_MISSING,
-                detail=f"given up after {len(chain)} certificates",
-            )
-            return
-        issuers = self._issuers_of(last, chain)
-        if not issuers:
-            yield self._dead_end(chain)
-        for issuer in issuers:
-            if self.budget.left < 0:
-                return
-            yield from self.extend((*chain, issuer))
+    def run(self, leaf: Certificate) -> Iterator[CandidateChain]:
+        """All chains to anchors, then the dead ends."""
+        queue = deque([(leaf,)])
+        dead_ends: list[CandidateChain] = []
+        while queue:
+            chain = queue.popleft()
+            if self.collection.is_anchor(chain[-1]):
+                # A cross certificate may lead on to another anchor, but whoever trusts this one needs no other.
+                yield CandidateChain(certificates=chain, ending=None)
+                continue
+            if self.links_left <= 0 or len(chain) >= self.limits.path_length:
+                dead_ends.append(self._given_up(chain))
+                continue
+            issuers = self._issuers_of(chain[-1], chain)
+            queue.extend((*chain, issuer) for issuer in issuers)
+            if not issuers:
+                dead_ends.append(self._dead_end(chain))
+        yield from dead_ends
 
     def _issuers_of(self, certificate: Certificate, chain: tuple[Certificate, ...]) -> list[Certificate]:
         """Those that signed the certificate, the likeliest first; if none did, the likeliest that could have."""
@@ -106,7 +89,8 @@ class _Search:
         candidates.sort(key=lambda candidate: self._unlikeliness(certificate, candidate))
         signed = []
         for candidate in candidates:
-            if not self.budget.spend():
+            self.links_left -= 1
+            if self.links_left < 0:
                 break
             if signature_outcome(certificate, candidate, self.collection) in _TAKEN:
                 signed.append(candidate)
@@ -123,6 +107,11 @@ class _Search:
         )
         constraints = candidate.basic_constraints
         return not fits, not self.collection.is_anchor(candidate), constraints is None or not constraints.ca
+
+    def _given_up(self, chain: tuple[Certificate, ...]) -> CandidateChain:
+        links = self.limits.path_candidates
+        reason = f"{len(chain)} certificates" if self.links_left > 0 else f"{links} links between certificates"
+        return CandidateChain(certificates=chain, ending=Problem.ISSUER_MISSING, detail=f"given up after {reason}")
 
     def _dead_end(self, chain: tuple[Certificate, ...]) -> CandidateChain:
         last = chain[-1]

@@ -30,7 +30,7 @@ from smime_engine.trust.conformity import nonconformities
 from smime_engine.trust.name_constraints import Comparisons, check_name_constraints
 from smime_engine.trust.path_report import PathOptions, PathProblem, Profile, Purpose
 from smime_engine.trust.policies import check_policies
-from smime_engine.trust.signatures import Outcome, completed_key, signature_outcome, signature_outcome_with_key
+from smime_engine.trust.signatures import Outcome, signature_outcome, signature_outcome_with_key, working_keys
 
 __all__ = ["StaticPath", "check_chain"]
 
@@ -63,13 +63,14 @@ def check_chain(
     problems: list[PathProblem] = []
     if candidate.ending is not None:
         problems.append(PathProblem(certificate=chain[-1], problem=candidate.ending, detail=candidate.detail))
-    problems += _check_signatures(chain, collection)
+    keys = working_keys(chain)
+    problems += _check_signatures(chain, keys, collection)
     for index, certificate in enumerate(chain):
-        problems += _check_certificate(certificate, collection)
+        problems += _check_certificate(certificate, keys[index], collection, leaf=index == 0)
         problems += _check_conformity(certificate, options.profile, issues=index > 0)
     problems += _check_nesting(chain)
-    problems += _check_issuers(chain)
-    problems += _check_purpose(chain, purpose)
+    problems += _check_issuers(chain, options.maximum_intermediates)
+    problems += _check_purpose(chain, keys[0], purpose)
     top, below = chain[-1], tuple(reversed(chain[:-1]))
     problems += check_name_constraints(below, top, comparisons)
     policies = check_policies(below, top, options)
@@ -84,14 +85,12 @@ def check_chain(
     )
 
 
-# --- signatures, from the top down
+# --- signatures
 
 
-def _check_signatures(chain: Sequence[Certificate], collection: TrustCollection) -> Found:
+def _check_signatures(chain: Sequence[Certificate], keys: Sequence[bytes], collection: TrustCollection) -> Found:
     """Sections 6.1.3 (a.1) and 6.1.4 (c to f). The top's own signature proves nothing and is not checked."""
-    working_key = chain[-1].public_key_info
-    for certificate, issuer in zip(reversed(chain[:-1]), reversed(chain[1:]), strict=True):
-        working_key = completed_key(issuer.public_key_info, working_key)
+    for certificate, issuer, working_key in zip(chain, chain[1:], keys[1:], strict=False):
         outcome = signature_outcome(certificate, issuer, collection)
         if outcome is Outcome.KEY_INHERITS_PARAMETERS:
             outcome = signature_outcome_with_key(certificate, working_key)
@@ -139,7 +138,9 @@ _UNDERSTOOD = frozenset(
 )
 
 
-def _check_certificate(certificate: Certificate, collection: TrustCollection) -> Found:
+def _check_certificate(
+    certificate: Certificate, public_key_info: bytes, collection: TrustCollection, *, leaf: bool
+) -> Found:
     """What is wrong with a certificate wherever in the chain it stands."""
     if certificate.fingerprint_sha256 in collection.distrusted:
         yield _problem(certificate, Problem.DISTRUSTED)
@@ -149,9 +150,10 @@ def _check_certificate(certificate: Certificate, collection: TrustCollection) ->
         if extension.critical and identifier not in _UNDERSTOOD:
             yield _problem(certificate, Problem.UNKNOWN_CRITICAL_EXTENSION, oids.name_of(identifier))
     try:
-        weakness = load_public_key(certificate.public_key_info).weakness
-    except UnsupportedAlgorithm:
-        # Issuers' keys that cannot be used are told with the signature; here it is about the leaf's.
+        weakness = load_public_key(public_key_info).weakness
+    except UnsupportedAlgorithm as error:
+        if leaf:  # an issuer's key is told with the signature that it cannot check
+            yield _problem(certificate, Problem.UNSUPPORTED_KEY, error.identifier)
         return
     except MalformedMessage as error:
         yield _problem(certificate, Problem.CERTIFICATE_MALFORMED, f"public key: {error}")
@@ -178,7 +180,7 @@ def _check_nesting(chain: Sequence[Certificate]) -> Found:
 # --- issuers
 
 
-def _check_issuers(chain: Sequence[Certificate]) -> Found:
+def _check_issuers(chain: Sequence[Certificate], maximum: int | None) -> Found:
     """Sections 6.1.4 (k to n): CA, path length, keyCertSign; for every certificate that issued another one."""
     followers = 0
     for issuer in chain[1:]:
@@ -192,6 +194,8 @@ def _check_issuers(chain: Sequence[Certificate]) -> Found:
             yield _problem(issuer, Problem.PATH_LENGTH_EXCEEDED, detail)
         if issuer.key_usage is not None and "keyCertSign" not in issuer.key_usage:
             yield _problem(issuer, Problem.KEY_USAGE_UNFIT, "keyCertSign is missing")
+        if issuer is chain[-1] and maximum is not None and followers > maximum:
+            yield _problem(issuer, Problem.PATH_LENGTH_EXCEEDED, f"{maximum} are allowed, and {followers} follow")
         if not issuer.is_self_issued:
             followers += 1
 
@@ -199,14 +203,14 @@ def _check_issuers(chain: Sequence[Certificate]) -> Found:
 # --- the leaf
 
 
-def _check_purpose(chain: Sequence[Certificate], purpose: Purpose) -> Found:
+def _check_purpose(chain: Sequence[Certificate], public_key_info: bytes, purpose: Purpose) -> Found:
     """Key usage of the leaf, extended key usage of the leaf and of the CAs below the anchor."""
     leaf = chain[0]
     if leaf.basic_constraints is not None and leaf.basic_constraints.ca:
         yield _problem(leaf, Problem.CA_AS_END_ENTITY)
     if purpose is Purpose.ANY:
         return
-    yield from _check_key(leaf, purpose)
+    yield from _check_key(leaf, public_key_info, purpose)
     for certificate in chain[:-1] or chain:
         usages = certificate.extended_key_usage
         if usages is not None and not _EMAIL.intersection(usages):
@@ -229,14 +233,11 @@ _ENCRYPTION_USAGE = {
 _ENCRYPTION_ONLY = frozenset({KeyKind.X25519, KeyKind.X448, KeyKind.ML_KEM_768, KeyKind.ML_KEM_1024})
 
 
-def _check_key(leaf: Certificate, purpose: Purpose) -> Found:
+def _check_key(leaf: Certificate, public_key_info: bytes, purpose: Purpose) -> Found:
     """Whether the leaf's key can, and may, do what it is wanted for."""
     try:
-        kind = load_public_key(leaf.public_key_info).kind
-    except UnsupportedAlgorithm as error:
-        yield _problem(leaf, Problem.UNSUPPORTED_KEY, error.identifier)
-        return
-    except MalformedMessage:
+        kind = load_public_key(public_key_info).kind
+    except (MalformedMessage, UnsupportedAlgorithm):
         return  # told with the certificate
     if purpose is Purpose.SIGN:
         wanted = None if kind in _ENCRYPTION_ONLY else _SIGNS

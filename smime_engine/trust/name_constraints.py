@@ -6,8 +6,8 @@ are held to rfc822Name constraints even beside a subjectAltName, because mail cl
 form (x400Address, ediPartyName, registeredID, unknown otherName) is refused where a name of that form occurs, as
 section 4.2.1.10 demands of those who cannot process it. Does not: look at the common name as if it were a host.
 
-Every comparison is counted against `limits.name_constraint_comparisons`: thousands of names times thousands of
-constraints is an attack.
+Names times constraints, whatever their forms, count against `limits.name_constraint_comparisons`: thousands of names
+times thousands of constraints is an attack.
 
 Standards: RFC 5280 sections 4.2.1.10, 6.1.3 (b, c), 6.1.4 (g), 7.1 to 7.5; RFC 5937 (constraints of an anchor);
 RFC 9549 and 9598 (internationalised names).
@@ -81,6 +81,7 @@ class _Constraints:
 
     def __init__(self, comparisons: Comparisons) -> None:
         self.comparisons = comparisons
+        self.number = 0
         self.permitted: list[dict[_Form, list[_Base]]] = []
         """One entry per certificate: a name must be within each of them that has its form."""
         self.excluded: dict[_Form, list[_Base]] = {}
@@ -93,6 +94,7 @@ class _Constraints:
         constraints = certificate.name_constraints
         if constraints is None:
             return
+        self.number += len(constraints.permitted) + len(constraints.excluded)
         if constraints.permitted:
             self.permitted.append({})
             _sort_into(self.permitted[-1], constraints.permitted)
@@ -101,13 +103,13 @@ class _Constraints:
     def objection_to(self, certificate: Certificate) -> tuple[Problem, str] | None:
         """The first name that is not allowed, and why."""
         for name in _names_of(certificate):
+            if not self.comparisons.spend(self.number):
+                return Problem.UNSUPPORTED_NAME_CONSTRAINT, "too many names and constraints to compare"
             form = _form(name)
             excluded = self.excluded.get(form, [])
             permitted = [bases for entry in self.permitted if (bases := entry.get(form))]
             if not excluded and not permitted:
                 continue
-            if not self.comparisons.spend(len(excluded) + sum(map(len, permitted))):
-                return Problem.UNSUPPORTED_NAME_CONSTRAINT, "too many names and constraints to compare"
             problem = _objection(name, excluded, permitted)
             if problem is not None:
                 return problem, f"{name.form.value} {_readable(name)}"

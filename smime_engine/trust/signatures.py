@@ -9,6 +9,7 @@ Standards: RFC 5280 sections 6.1.3 (a.1) and 6.1.4 (c to f, working public key a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from smime_engine.asn1 import ber, oids
@@ -19,7 +20,7 @@ from smime_engine.crypto.signing import verify
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 from smime_engine.trust.collection import TrustCollection
 
-__all__ = ["Outcome", "completed_key", "signature_outcome", "signature_outcome_with_key"]
+__all__ = ["Outcome", "completed_key", "signature_outcome", "signature_outcome_with_key", "working_keys"]
 
 
 class Outcome(Enum):
@@ -61,6 +62,16 @@ def signature_outcome_with_key(certificate: Certificate, public_key_info: bytes)
     return Outcome.GOOD if good else Outcome.MISMATCH
 
 
+def working_keys(chain: Sequence[Certificate]) -> tuple[bytes, ...]:
+    """The SubjectPublicKeyInfo of each certificate of a chain, leaf first; a DSA key without parameters has got those
+    of the key above it (sections 6.1.4 d to f).
+    """
+    keys = [chain[-1].public_key_info]
+    for certificate in reversed(chain[:-1]):
+        keys.append(completed_key(certificate.public_key_info, keys[-1]))
+    return tuple(reversed(keys))
+
+
 def completed_key(public_key_info: bytes, above: bytes) -> bytes:
     """A SubjectPublicKeyInfo with the DSA parameters of the key `above` it, where it lacks its own; else unchanged."""
     parameters = _dsa_parameters(above)
@@ -68,8 +79,7 @@ def completed_key(public_key_info: bytes, above: bytes) -> bytes:
         return public_key_info
     start, end = ber.content(public_key_info, 0, len(public_key_info), 0x30, expected="SubjectPublicKeyInfo")
     _, (_, key_start, _, key_end) = ber.children(public_key_info, start, end)
-    algorithm = ber.encode(0x30, oids.ID_DSA.tlv, parameters)
-    return ber.encode(0x30, algorithm, public_key_info[key_start:key_end])
+    return ber.encode(0x30, ber.encode(0x30, oids.ID_DSA.tlv, parameters), public_key_info[key_start:key_end])
 
 
 def _dsa_parameters(public_key_info: bytes) -> bytes | None:
