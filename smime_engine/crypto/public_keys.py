@@ -125,6 +125,9 @@ def load_public_key(public_key_info: bytes) -> PublicKey:
     DSA without its own parameters among them), MalformedMessage for what is no SubjectPublicKeyInfo.
     """
     oid, parameters = _key_algorithm(public_key_info)
+    if oid == oids.ID_EC_PUBLIC_KEY and parameters[:1] != b"\x06":
+        # OpenSSL recognises a curve by its explicit parameters; RFC 5480 section 2.1.1 forbids to write them.
+        raise UnsupportedAlgorithm(f"{oid} with explicit curve parameters", purpose="public key")
     try:
         native: Any = serialization.load_der_public_key(public_key_info)
     except (ValueError, TypeError, OverflowError, exceptions.UnsupportedAlgorithm) as error:
