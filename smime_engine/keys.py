@@ -157,10 +157,12 @@ class KeyRing:
             start, end = ber.content(issuer_and_serial, 0, len(issuer_and_serial), 0x30, expected="a recipient")
             (_, first, _, last), (_, _, serial_start, serial_end) = ber.children(issuer_and_serial, start, end)
             serial = int.from_bytes(issuer_and_serial[serial_start:serial_end], "big", signed=True)
+            found = self._by_serial.get(serial, ())
+            if all(identity.certificate.issuer_der == issuer_and_serial[first:last] for identity in found):
+                return found  # no identity, mostly: among thousands of recipients, names are decoded for few
             issuer = comparable_name(issuer_and_serial[first:last])
         except (MalformedMessage, ValueError):
             return ()
-        found = self._by_serial.get(serial, ())
         return tuple(identity for identity in found if identity.certificate.comparable_issuer == issuer)
 
     def by_key_identifier(self, identifier: bytes) -> tuple[Identity, ...]:

@@ -9,7 +9,7 @@ belongs into AuthEnvelopedData alone; `cms.enveloped` refuses it elsewhere.
 
 Standards: RFC 3565 (AES-CBC), RFC 5084 (AES-GCM, AES-CCM), RFC 8103 (ChaCha20-Poly1305), RFC 3370 (3DES, RC2), RFC 2268
 section 6 (RC2 versions), RFC 3657 (Camellia, reading what others write), RFC 9709 (CEK-HKDF), RFC 3394 and RFC 5649
-(AES key wrap), RFC 3217 (3DES key wrap).
+(AES key wrap), RFC 3217 (3DES and RC2 key wraps).
 """
 
 from __future__ import annotations
@@ -197,6 +197,14 @@ CONTENT_CIPHERS: MappingProxyType[str, ContentCipher] = MappingProxyType({cipher
 _BY_OID: dict[str, ContentCipher] = {cipher.oid: cipher for cipher in _CIPHERS if cipher.family != "rc2"}
 
 
+_RC2_VERSIONS = {32: 65, 40: 160, 56: 52, 64: 120, 128: 58}  # RFC 2268 section 6, the bits that are in use
+
+
+def _rc2_version(bits: int) -> bytes:
+    version = _RC2_VERSIONS[bits]
+    return ber.encode(_INTEGER, version.to_bytes(version.bit_length() // 8 + 1, "big"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyWrap:
     """One key-wrap algorithm: encrypts a content key with a key-encryption key."""
@@ -204,7 +212,7 @@ class KeyWrap:
     name: str
     oid: Oid
     family: str
-    """`aes`, `aes-pad` or `3des`."""
+    """`aes`, `aes-pad`, `3des` or `rc2`."""
 
     key_size: int
     """Octets of the key-encryption key."""
@@ -213,11 +221,26 @@ class KeyWrap:
     identifier: bytes
     """The AlgorithmIdentifier as this engine writes it, DER."""
 
+    effective_bits: int = 0
+    """RC2 alone."""
+
 
 def _aes_wrap(bits: int, oid: Oid, family: str = "aes") -> KeyWrap:
     name = f"aes{bits}-wrap" + ("-pad" if family == "aes-pad" else "")
     identifier = ber.encode(_SEQUENCE, oid.tlv)
     return KeyWrap(name=name, oid=oid, family=family, key_size=bits // 8, status=Status.STRONG, identifier=identifier)
+
+
+def _rc2_wrap(bits: int) -> KeyWrap:
+    return KeyWrap(
+        name=f"rc2-{bits}-wrap",
+        oid=oids.ID_ALG_CMS_RC2_WRAP,
+        family="rc2",
+        key_size=16,
+        status=Status.WEAK,
+        identifier=ber.encode(_SEQUENCE, oids.ID_ALG_CMS_RC2_WRAP.tlv, _rc2_version(bits)),
+        effective_bits=bits,
+    )
 
 
 _WRAPS = (
@@ -235,18 +258,24 @@ _WRAPS = (
         status=Status.WEAK,
         identifier=ber.encode(_SEQUENCE, oids.ID_ALG_CMS_3DES_WRAP.tlv, b"\x05\x00"),
     ),
+    _rc2_wrap(128),
+    _rc2_wrap(64),
+    _rc2_wrap(40),
 )
 
 KEY_WRAPS: MappingProxyType[str, KeyWrap] = MappingProxyType({wrap.name: wrap for wrap in _WRAPS})
 """Every key wrap, by name."""
 
-_WRAPS_BY_OID: dict[str, KeyWrap] = {wrap.oid: wrap for wrap in _WRAPS}
+# RC2's wraps differ in their parameter alone, the version.
+_WRAPS_BY_OID: dict[str, KeyWrap] = {
+    wrap.oid + (_rc2_version(wrap.effective_bits).hex() if wrap.effective_bits else ""): wrap for wrap in _WRAPS
+}
 
 
 def key_wrap_from_identifier(identifier: bytes) -> KeyWrap:
     """Look up a DER AlgorithmIdentifier; absent and NULL parameters are the same. Raises UnsupportedAlgorithm."""
-    oid, _ = split_identifier(identifier)
-    found = _WRAPS_BY_OID.get(oid)
+    oid, parameters = split_identifier(identifier)
+    found = _WRAPS_BY_OID.get(oid) or _WRAPS_BY_OID.get(oid + parameters.hex())
     if found is None:
         raise UnsupportedAlgorithm(oids.name_of(oid), purpose="key-wrap")
     return found
@@ -281,12 +310,10 @@ def _parameters(cipher: ContentCipher, iv: bytes) -> bytes:
     if cipher.mode in {Mode.GCM, Mode.CCM}:
         return ber.encode(_SEQUENCE, octets, bytes((_INTEGER, 1, cipher.tag_size)))
     if cipher.family == "rc2":
-        version = _RC2_VERSIONS[cipher.effective_bits].to_bytes(2, "big").lstrip(b"\x00")
-        return ber.encode(_SEQUENCE, ber.encode(_INTEGER, b"\x00" * (version[0] >> 7), version), octets)
+        return ber.encode(_SEQUENCE, _rc2_version(cipher.effective_bits), octets)
     return octets
 
 
-_RC2_VERSIONS = {32: 65, 40: 160, 56: 52, 64: 120, 128: 58}
 _RC2_EFFECTIVE_BITS = {version: bits for bits, version in _RC2_VERSIONS.items()}
 
 # ------------------------------------------------------------------------------------------------- parameters, read

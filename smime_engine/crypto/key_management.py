@@ -36,7 +36,14 @@ from smime_engine.asn1 import ber
 from smime_engine.crypto.digests import Digest
 from smime_engine.crypto.encryption_algorithms import ContentEncryption, KeyWrap
 from smime_engine.crypto.key_management_algorithms import Derivation, KeyAgreement, Pbkdf2, RsaScheme
-from smime_engine.crypto.legacy import Rc2Context, triple_des, triple_des_unwrap, triple_des_wrap
+from smime_engine.crypto.legacy import (
+    Rc2Context,
+    rc2_unwrap,
+    rc2_wrap,
+    triple_des,
+    triple_des_unwrap,
+    triple_des_wrap,
+)
 from smime_engine.crypto.public_keys import PublicKey
 from smime_engine.errors import DecryptionFailed, UnsupportedAlgorithm
 
@@ -240,10 +247,9 @@ def kem_key(digest: Digest, secret: bytes, wrap_identifier: bytes, key_size: int
 def wrap_key(wrap: KeyWrap, key_encryption_key: bytes, secret: bytes) -> bytes:
     """Wrap a content key. Raises UnsupportedAlgorithm where the wrap does not take keys of this size."""
     try:
-        if wrap.family == "3des":
-            return triple_des_wrap(key_encryption_key, secret)
-        wrapping = keywrap.aes_key_wrap_with_padding if wrap.family == "aes-pad" else keywrap.aes_key_wrap
-        return wrapping(key_encryption_key, secret)
+        if wrap.family == "rc2":
+            return rc2_wrap(key_encryption_key, secret, wrap.effective_bits)
+        return _WRAPPING[wrap.family](key_encryption_key, secret)
     except ValueError as error:
         raise UnsupportedAlgorithm(f"{wrap.name} of {len(secret)} octets", purpose="key-wrap") from error
 
@@ -252,14 +258,24 @@ def unwrap_key(wrap: KeyWrap, key_encryption_key: bytes, wrapped: bytes) -> byte
     """Undo `wrap_key`. Raises DecryptionFailed for everything, another size of the key-encryption key included."""
     if len(key_encryption_key) != wrap.key_size:
         raise DecryptionFailed
-    if wrap.family == "3des":
-        return triple_des_unwrap(key_encryption_key, wrapped)
-    unwrapping = keywrap.aes_key_unwrap_with_padding if wrap.family == "aes-pad" else keywrap.aes_key_unwrap
     try:
-        return unwrapping(key_encryption_key, wrapped)
+        if wrap.family == "rc2":
+            return rc2_unwrap(key_encryption_key, wrapped, wrap.effective_bits)
+        return _UNWRAPPING[wrap.family](key_encryption_key, wrapped)
     except (keywrap.InvalidUnwrap, ValueError):
         raise DecryptionFailed from None
 
+
+_WRAPPING: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "aes": keywrap.aes_key_wrap,
+    "aes-pad": keywrap.aes_key_wrap_with_padding,
+    "3des": triple_des_wrap,
+}
+_UNWRAPPING: dict[str, Callable[[bytes, bytes], bytes]] = {
+    "aes": keywrap.aes_key_unwrap,
+    "aes-pad": keywrap.aes_key_unwrap_with_padding,
+    "3des": triple_des_unwrap,
+}
 
 # ----------------------------------------------------------------------------------------------------------- passwords
 

@@ -1,16 +1,16 @@
-"""What old mail needs and `cryptography` lacks or will drop: DES, Triple DES and RC2 in CBC, the Triple DES key wrap.
+"""What old mail needs and `cryptography` lacks or will drop: DES, Triple DES and RC2 in CBC, and their key wraps.
 
 All of it is WEAK: read always, written only where a caller names it. A context has the two methods of `cryptography`'s
 own, `update` and `finalize`, and like those it does not pad.
 
-Standards: RFC 3370 section 5 (Triple DES, RC2), RFC 3217 section 3 (Triple DES key wrap), FIPS 46-3 (DES as Triple DES
-with one key three times, and odd parity). RC2's own arithmetic is in `rc2.py`. The RC2 key wrap of RFC 3217 section 4
-is not here: no message that uses it has ever been seen.
+Standards: RFC 3370 section 5 (Triple DES, RC2), RFC 3217 sections 3 and 4 (key wraps), FIPS 46-3 (DES as Triple DES
+with one key three times, and odd parity). RC2's own arithmetic is in `rc2.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha1
 from hmac import compare_digest
 from secrets import token_bytes
@@ -22,7 +22,15 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 from smime_engine.crypto import rc2
 from smime_engine.errors import DecryptionFailed
 
-__all__ = ["Rc2Context", "odd_parity", "triple_des", "triple_des_unwrap", "triple_des_wrap"]
+__all__ = [
+    "Rc2Context",
+    "odd_parity",
+    "rc2_unwrap",
+    "rc2_wrap",
+    "triple_des",
+    "triple_des_unwrap",
+    "triple_des_wrap",
+]
 
 Octets = bytes | bytearray | memoryview
 
@@ -72,33 +80,73 @@ class Rc2Context:
         return b""
 
 
-# RFC 3217 section 3: two layers of CBC, the inner one with a random IV, with the octets reversed in between.
+# RFC 3217: two layers of CBC, the inner one with a random IV, with the octets reversed in between.
 _WRAP_IV = bytes.fromhex("4adda22c79e82105")
 
 
 def triple_des_wrap(key_encryption_key: bytes, secret: bytes) -> bytes:
-    """Wrap a Triple DES key (24 octets) -> 40 octets. Raises ValueError for another size."""
+    """Wrap a Triple DES key (24 octets) -> 40 octets (RFC 3217 section 3.1). Raises ValueError for another size."""
     if len(secret) != 24:
         raise ValueError("the Triple DES key wrap takes 24 octets")
     secret = odd_parity(secret)
-    iv = token_bytes(8)
-    checked = secret + sha1(secret, usedforsecurity=False).digest()[:8]
-    inner = iv + _run(triple_des(key_encryption_key, iv).encryptor(), checked)
-    return _run(triple_des(key_encryption_key, _WRAP_IV).encryptor(), inner[::-1])
+    return _twice(_triple_des_pass, key_encryption_key, secret + _check(secret))
 
 
 def triple_des_unwrap(key_encryption_key: bytes, wrapped: bytes) -> bytes:
     """Undo `triple_des_wrap`. Raises DecryptionFailed for whatever does not fit."""
     if len(wrapped) != 40:
         raise DecryptionFailed
-    inner = _run(triple_des(key_encryption_key, _WRAP_IV).decryptor(), wrapped)[::-1]
-    checked = _run(triple_des(key_encryption_key, inner[:8]).decryptor(), inner[8:])
-    secret, check = checked[:24], checked[24:]
-    if not compare_digest(sha1(secret, usedforsecurity=False).digest()[:8], check):
+    return _checked(_back(_triple_des_pass, key_encryption_key, wrapped))
+
+
+def rc2_wrap(key_encryption_key: bytes, secret: bytes, effective_bits: int) -> bytes:
+    """Wrap a key of at most 255 octets with RC2 (RFC 3217 section 4.1)."""
+    padded = bytes((len(secret),)) + secret
+    padded += token_bytes(-len(padded) % 8)
+    return _twice(partial(_rc2_pass, effective_bits), key_encryption_key, padded + _check(padded))
+
+
+def rc2_unwrap(key_encryption_key: bytes, wrapped: bytes, effective_bits: int) -> bytes:
+    """Undo `rc2_wrap`. Raises DecryptionFailed for whatever does not fit."""
+    if len(wrapped) < 24 or len(wrapped) % 8:
+        raise DecryptionFailed
+    padded = _checked(_back(partial(_rc2_pass, effective_bits), key_encryption_key, wrapped))
+    if not 0 <= len(padded) - 1 - padded[0] < 8:
+        raise DecryptionFailed
+    return padded[1 : 1 + padded[0]]
+
+
+Pass = Callable[[bytes, bytes, bytes, bool], bytes]
+
+
+def _twice(run: Pass, key: bytes, checked: bytes) -> bytes:
+    iv = token_bytes(8)
+    inner = iv + run(key, iv, checked, True)
+    return run(key, _WRAP_IV, inner[::-1], True)
+
+
+def _back(run: Pass, key: bytes, wrapped: bytes) -> bytes:
+    inner = run(key, _WRAP_IV, wrapped, False)[::-1]
+    return run(key, inner[:8], inner[8:], False)
+
+
+def _check(secret: bytes) -> bytes:
+    return sha1(secret, usedforsecurity=False).digest()[:8]
+
+
+def _checked(data: bytes) -> bytes:
+    secret, check = data[:-8], data[-8:]
+    if not compare_digest(_check(secret), check):
         raise DecryptionFailed
     return secret
 
 
-def _run(context: Any, data: bytes) -> bytes:
+def _triple_des_pass(key: bytes, iv: bytes, data: bytes, encrypts: bool) -> bytes:  # noqa: FBT001 - one of two passes
+    cipher = triple_des(key, iv)
+    context = cipher.encryptor() if encrypts else cipher.decryptor()
     output: bytes = context.update(data) + context.finalize()
     return output
+
+
+def _rc2_pass(effective_bits: int, key: bytes, iv: bytes, data: bytes, encrypts: bool) -> bytes:  # noqa: FBT001
+    return Rc2Context(key, effective_bits, iv, encrypts=encrypts).update(data)

@@ -116,9 +116,12 @@ def test_unsupported_ciphers_are_named(identifier: bytes, name: str) -> None:
 @pytest.mark.parametrize("wrap", table.KEY_WRAPS.values(), ids=str)
 def test_key_wraps_round_trip(wrap: table.KeyWrap) -> None:
     assert table.key_wrap_from_identifier(wrap.identifier) is wrap
-    assert table.key_wrap_from_identifier(_identifier(wrap.oid, b"\x05\x00")) is wrap
+    if wrap.family != "rc2":
+        assert table.key_wrap_from_identifier(_identifier(wrap.oid, b"\x05\x00")) is wrap
     with pytest.raises(UnsupportedAlgorithm):
         table.key_wrap_from_identifier(_identifier(oids.ID_ALG_CMS_RC2_WRAP))
+    with pytest.raises(UnsupportedAlgorithm):
+        table.key_wrap_from_identifier(_identifier(oids.ID_CAMELLIA128_WRAP))
 
 
 @pytest.mark.parametrize("digest", ["sha1", "sha224", "sha256", "sha384", "sha512"])

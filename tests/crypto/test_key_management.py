@@ -135,7 +135,7 @@ def test_key_wraps(wrap: Any) -> None:
     for wrong_key, wrong_wrapped in wrong:
         with pytest.raises(DecryptionFailed):
             keys.unwrap_key(wrap, wrong_key, wrong_wrapped)
-    if not wrap.name.endswith("pad"):
+    if wrap.family in {"aes", "3des"}:
         with pytest.raises(UnsupportedAlgorithm):
             keys.wrap_key(wrap, key_encryption_key, bytes(5))
 

@@ -19,6 +19,19 @@ def test_vector_of_rfc_3217() -> None:
     assert legacy.triple_des_unwrap(KEY_ENCRYPTION_KEY, WRAPPED) == CONTENT_KEY
 
 
+def test_rc2_vector_of_rfc_3217() -> None:
+    key_encryption_key = bytes.fromhex("fd04fd08060707fb0003fefffd02fe05")  # section 4.4
+    wrapped = bytes.fromhex("70e699fb5701f7833330fb71e87c85a420bdc99af05d22af5a0e48d35f3138986cbaafb4b28d4f35")
+    secret = legacy.rc2_unwrap(key_encryption_key, wrapped, 40)
+    assert secret.hex() == "b70a25fbc9d86a86050ce0d711ead4d9"
+    for size in (0, 1, 5, 7, 16, 255):
+        again = legacy.rc2_wrap(key_encryption_key, bytes(size), 128)
+        assert legacy.rc2_unwrap(key_encryption_key, again, 128) == bytes(size)
+        for wrong in (b"", again[:-1], again[:-8], again[:16], again[:-1] + bytes((again[-1] ^ 1,))):
+            with pytest.raises(DecryptionFailed):
+                legacy.rc2_unwrap(key_encryption_key, wrong, 128)
+
+
 def test_wrap_and_unwrap() -> None:
     wrapped = legacy.triple_des_wrap(KEY_ENCRYPTION_KEY, CONTENT_KEY)
     assert wrapped != WRAPPED
