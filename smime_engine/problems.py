@@ -57,6 +57,8 @@ class Problem(Enum):
     SIGNING_TIME_MALFORMED = (_INFO, "the signing time cannot be read")
     SIGNING_TIME_IN_FUTURE = (_INFO, "the signing time lies in the future")
 
+    SIGNATURE_ORPHANED = (_NO, "a signature stands apart from what it signed: a relay has rebuilt the message")
+
     # Encryption (RFC 8551 section 2.7)
     WEAK_CONTENT_CIPHER = (_INFO, "the content is encrypted with a cipher that is broken or has a short key")
 
