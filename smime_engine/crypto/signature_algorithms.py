@@ -144,6 +144,16 @@ _PURE_SCHEMES = {family: SignatureScheme(family=family, digest=None, identifier=
                  for family, oid in _PURE.items()}  # fmt: skip
 
 
+# Digests of the content that RFC 8419 section 3 demands and RFC 9882 section 3.3 finds strong enough.
+_CONTENT_DIGESTS = {
+    Family.ED25519: ("sha512",),
+    Family.ED448: ("shake256-len", "shake256"),
+    Family.ML_DSA_44: ("sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512", "shake128", "shake256"),
+    Family.ML_DSA_65: ("sha384", "sha512", "sha3-384", "sha3-512", "shake256"),
+    Family.ML_DSA_87: ("sha512", "sha3-512", "shake256"),
+}
+
+
 def _hashed_schemes() -> dict[tuple[Family, str], SignatureScheme]:
     """Everything but PSS whose digest is chosen apart: how this engine would write it."""
     table: dict[tuple[Family, str], SignatureScheme] = {}
@@ -204,13 +214,16 @@ def signature_scheme(identifier: bytes, digest: Digest | None = None) -> Signatu
 def scheme_for(family: Family, digest: str) -> SignatureScheme:
     """Choose the scheme for signing. For PSS: MGF1 with the same digest and a salt of its size (RFC 8551 section 2.2).
 
+    `digest` is that of signature and content; of the content alone, for families that hash by themselves.
     Raises UnsupportedAlgorithm for a digest that does not exist, does not go with the family, or is broken.
     """
-    if family in _PURE_SCHEMES:
-        return _PURE_SCHEMES[family]
     known = DIGESTS.get(digest)
     if known is None or known.status is Status.WEAK:
         raise UnsupportedAlgorithm(digest, purpose="digest (for signing)")
+    if family in _PURE_SCHEMES:
+        if digest not in _CONTENT_DIGESTS[family]:
+            raise UnsupportedAlgorithm(f"{family.value} with {digest}", purpose="signature (for signing)")
+        return _PURE_SCHEMES[family]
     if family is Family.RSA_PSS:
         return pss_scheme(known)
     scheme = _HASHED_SCHEMES.get((family, digest))
