@@ -1,0 +1,79 @@
+"""`smime relay`: run the gateway, check its configuration, make password hashes.
+
+Does: read the configuration, set logs up, run until SIGTERM or SIGINT and end in an orderly way. Does not: become a
+daemon or change its user; the service manager does that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+__all__ = ["command"]
+
+_CONFIG = click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The gateway's TOML file."
+)
+
+
+@click.group("relay", invoke_without_command=True)
+@_CONFIG
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.pass_context
+def command(context: click.Context, config: Path | None, log_level: str) -> None:
+    """Run the signing mail gateway: SMTP in, S/MIME, SMTP out.
+
+    It says 250 only after the next hop's 250 and keeps no queue. SIGTERM ends it after the running transactions.
+    """
+    if context.invoked_subcommand is None:
+        asyncio.run(_served(_wanted(config), log_level))
+
+
+@command.command("check")
+@_CONFIG
+@click.option("--offline", is_flag=True, help="Do not connect to the next hop.")
+@click.pass_context
+def check(context: click.Context, config: Path | None, *, offline: bool) -> None:
+    """Read everything that the gateway needs and say what is wrong or missing. Exit status 1 if anything is wrong."""
+    from smime_smtp_relay.checks import check_configuration
+
+    parent = context.parent.params.get("config") if context.parent is not None else None
+    complaints = 0
+    for finding in check_configuration(_wanted(config or parent), offline=offline):
+        complaints += finding.wrong
+        click.echo(f"{'WRONG' if finding.wrong else 'ok   '} {finding.subject}: {finding.text}")
+    context.exit(1 if complaints else 0)
+
+
+@command.command("password")
+@click.password_option(prompt="Password", help="The password; asked for where it is not given.")
+def password_hash(password: str) -> None:
+    """Print the hash that stands for a password in [users.NAME]."""
+    from smime_smtp_relay.passwords import hash_password
+
+    click.echo(hash_password(password))
+
+
+def _wanted(config: Path | None) -> Path:
+    if config is None:
+        raise click.UsageError("--config FILE is needed")
+    return config
+
+
+async def _served(config: Path, log_level: str) -> None:
+    from smime_smtp_relay.config import read_configuration
+    from smime_smtp_relay.logs import configure_logs, report_loop_errors
+    from smime_smtp_relay.server import Relay
+
+    configure_logs(level=log_level)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    relay = Relay(read_configuration(config))
+    report_loop_errors(loop, relay.gateway.log)
+    async with relay:
+        await ended.wait()
