@@ -14,6 +14,9 @@ from smime_engine.names import ComparableName
 
 __all__ = ["Memory", "TrustCollection"]
 
+_REMEMBERED_OCTETS = 16_384
+"""Size up to which a parsed certificate is kept: with the number kept this bounds what hostile mail can fill."""
+
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -80,6 +83,17 @@ class TrustCollection:
         """Outcome of each signature check, by the fingerprints of certificate and issuer."""
         self.paths: Memory[object, Any] = Memory(512)
         """Finished searches of `path.py`: everything about a path that depends on neither time nor revocation."""
+        self._parsed: Memory[bytes, Certificate] = Memory(1_024)
+
+    def certificate(self, der: bytes) -> Certificate:
+        """`Certificate.parse`, remembered: the partners' certificates come with every message of theirs."""
+        if len(der) > _REMEMBERED_OCTETS:
+            return Certificate.parse(der)
+        known = self._parsed.recall(der)
+        if known is None:
+            known = Certificate.parse(der)
+            self._parsed.keep(der, known)
+        return known
 
     def is_anchor(self, certificate: Certificate) -> bool:
         """Whether the certificate is one of the anchors."""
