@@ -20,13 +20,13 @@ from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.charsets import decode_guessing
 
-__all__ = ["HeaderField", "field_raw", "header_end", "named_fields", "split_fields", "unfold"]
+__all__ = ["HeaderField", "behind_comment", "header_end", "named_fields", "split_fields", "unfold"]
 
 _FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
 _HEADER = re.compile(rb"(?:" + _FIELD + rb")*+")
 _ONE_FIELD = re.compile(_FIELD)
 _REST_OF_FIELD = re.compile(rb"[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
-_FOLD = re.compile(rb"\r*\n(?=[ \t])")
+_COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
 
 
 class HeaderField(NamedTuple):
@@ -42,10 +42,12 @@ class HeaderField(NamedTuple):
 
 
 def unfold(raw: bytes) -> bytes:
-    """Remove the line ends of folding (RFC 5322 section 2.2.3) and white space at both ends."""
-    if b"\n" in raw:
-        raw = _FOLD.sub(b"", raw)
-    return raw.strip(b" \t\r\n")
+    """Remove the line ends of folding (RFC 5322 section 2.2.3) and white space at both ends.
+
+    Inside a field every line feed is one of folding, for `header_end` found where the field ends.
+    """
+    raw = raw.strip(b" \t\r\n")
+    return raw.replace(b"\r\n", b"").replace(b"\n", b"") if b"\n" in raw else raw
 
 
 def header_end(data: bytes, start: int, end: int, limits: Limits = DEFAULT_LIMITS) -> int:
@@ -55,7 +57,7 @@ def header_end(data: bytes, start: int, end: int, limits: Limits = DEFAULT_LIMIT
     stop = found.end()
     if stop - start > limits.header_size:
         raise LimitExceeded("header_size", limits.header_size, offset=start)
-    if data.count(b"\n", start, stop) > limits.header_fields:  # an upper bound that costs nothing
+    if stop - start > limits.header_fields:  # a field has two octets at least: below that nothing needs counting
         _count_fields(data, start, stop, limits)
     return stop
 
@@ -77,18 +79,23 @@ def split_fields(header: bytes) -> tuple[HeaderField, ...]:
 
 def named_fields(header: bytes, name: bytes) -> list[bytes]:
     """Raw octets of all fields called `name` (given in lower case), in order."""
-    lines = b"\n" + header.lower()
+    lowered = b"\n" + header.lower()  # so that every field begins behind a line feed
     key = b"\n" + name
     found = []
-    position = lines.find(key)
+    position = lowered.find(key)
     while position >= 0:
         rest = _REST_OF_FIELD.match(header, position + len(name))
         if rest is not None:
             found.append(header[position : rest.end()])
-        position = lines.find(key, position + 1)
+        position = lowered.find(key, position + 1)
     return found
 
 
-def field_raw(name: str, value: str) -> bytes:
-    """A field of ASCII text that we write ourselves, on one line."""
-    return f"{name}: {value}\r\n".encode("ascii")
+def behind_comment(text: str, position: int) -> int:
+    """Offset behind the comment that begins at `position`; an open one goes on to the end (RFC 5322 section 3.2.2)."""
+    depth = 0
+    for found in _COMMENT.finditer(text, position):
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+        if depth == 0:
+            return found.end()
+    return len(text)

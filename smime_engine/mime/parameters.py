@@ -14,21 +14,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime import charsets
 from smime_engine.mime.defects import Defect
-from smime_engine.mime.fields import unfold
+from smime_engine.mime.fields import behind_comment, unfold
 
 __all__ = ["ContentType", "Parameterised", "encode_parameter", "parse_content_type", "parse_parameterised"]
 
-_TOKEN = r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]"
+_WORD = r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]"
 _SIMPLE = re.compile(
-    rf"\s*+({_TOKEN}++(?:/{_TOKEN}++)?)\s*+((?:;\s*+{_TOKEN}++=(?:\"[^\"\\=]*+\"|{_TOKEN}++)\s*+)*+);?\s*+\Z",
+    rf"\s*+({_WORD}++(?:/{_WORD}++)?)\s*+((?:;\s*+{_WORD}++=(?:\"[^\"\\=]*+\"|{_WORD}++)\s*+)*+);?\s*+\Z",
 )
-_SIMPLE_PARAMETER = re.compile(rf";\s*+({_TOKEN}++)=(?:\"([^\"]*+)\"|({_TOKEN}++))")
+_SIMPLE_PARAMETER = re.compile(rf";\s*+({_WORD}++)=(?:\"([^\"]*+)\"|({_WORD}++))")
 """The form that nearly all mail has; `_tokens` reads everything."""
+
+_REMEMBERED_LENGTH = 120
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]++)"
@@ -39,13 +42,12 @@ _PIECE = re.compile(
     re.DOTALL,
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _ATTRIBUTE_CHARACTERS = frozenset(
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$&+-.^_`{|}~",
 )
 _SECTION = re.compile(r"([^*]+)(?:\*(\d{1,4}))?(\*)?")
-_TOKEN_ONLY = re.compile(rf"{_TOKEN}+")
+_WORD_ONLY = re.compile(rf"{_WORD}+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,18 @@ def parse_content_type(
     raw: bytes, *, default: str = "text/plain", limits: Limits = DEFAULT_LIMITS
 ) -> ContentType:
     """Read what follows the colon of a Content-Type field; `default` where it is unusable (RFC 2045 section 5.2)."""
+    if len(raw) <= _REMEMBERED_LENGTH and limits.mime_parameters >= _REMEMBERED_LENGTH // 4:
+        return _remembered_content_type(raw, default)
+    return _content_type(raw, default, limits)
+
+
+@lru_cache(maxsize=256)
+def _remembered_content_type(raw: bytes, default: str) -> ContentType:
+    """The same few types come in all messages; short fields are below every limit."""
+    return _content_type(raw, default, DEFAULT_LIMITS)
+
+
+def _content_type(raw: bytes, default: str, limits: Limits) -> ContentType:
     value, parameters, defects = _parse(raw, limits)
     if value.count("/") != 1 or value.startswith("/") or value.endswith("/"):
         return ContentType(value=default, parameters=parameters, defects=(Defect.MALFORMED_CONTENT_TYPE, *defects))
@@ -111,7 +125,7 @@ def _parse(raw: bytes, limits: Limits) -> _Parsed:
     found = _SIMPLE_PARAMETER.findall(simple[2])
     if len(found) > limits.mime_parameters:
         raise LimitExceeded("mime_parameters", limits.mime_parameters)
-    parameters = {}
+    parameters: dict[str, str] = {}
     for name, quoted, token in found:
         parameters.setdefault(name.lower(), quoted or token)
     if len(parameters) != len(found):
@@ -171,7 +185,7 @@ def _segments(text: str, limits: Limits) -> tuple[list[tuple[str, str | None]], 
     position = 0
     while position < len(text):
         if text[position] == "(":
-            position = _behind_comment(text, position)
+            position = behind_comment(text, position)
             continue
         found = _PIECE.match(text, position)
         assert found is not None  # the last alternative matches any character
@@ -246,16 +260,6 @@ def _stripped(pieces: list[str]) -> list[str]:
     return pieces
 
 
-def _behind_comment(text: str, position: int) -> int:
-    """Offset behind the comment that begins at `position`; an open one goes on to the end (RFC 5322 section 3.2.2)."""
-    depth = 0
-    for found in _COMMENT.finditer(text, position):
-        depth += {"(": 1, ")": -1}.get(found[0], 0)
-        if depth == 0:
-            return found.end()
-    return len(text)
-
-
 def _extended_value(sections: dict[int, tuple[bool, str]]) -> str:
     """The value of RFC 2231 sections 0, 1, 2 … up to the first that is missing."""
     first_encoded, first = sections[0]
@@ -291,7 +295,7 @@ def _text(content: str) -> str:
 def encode_parameter(name: str, value: str) -> list[str]:
     """The pieces `name=value` that express one parameter, each short enough for a line of 76 characters."""
     if value.isascii() and value.isprintable() and len(name) + len(value) < 70:
-        if _TOKEN_ONLY.fullmatch(value):
+        if _WORD_ONLY.fullmatch(value):
             return [f"{name}={value}"]
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return [f'{name}="{escaped}"'] if len(name) + len(escaped) < 70 else _encode_extended(name, value)

@@ -97,7 +97,7 @@ def _escaped(found: re.Match[bytes]) -> bytes:
 
 def _protect_start(text: bytes) -> bytes:
     """Without the two line beginnings that mailbox files and SMTP change: `From `, and a dot alone on its line."""
-    if text.startswith(b"From ") or text == b"." or text.startswith(b".\r\n"):
+    if text.startswith((b"From ", b".\r\n")) or text == b".":
         return b"=%02X" % text[0] + text[1:]
     return text
 
