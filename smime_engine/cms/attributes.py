@@ -150,10 +150,10 @@ def encode_time(moment: datetime) -> bytes:
     """
     if moment.tzinfo is None:
         raise ValueError("the time needs a time zone, e.g. datetime.now(UTC)")
-    moment = moment.astimezone(UTC)
-    year = moment.year
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC)
     # Formatted by hand: strftime takes three times as long and leaves years before 1000 unpadded.
-    rest = b"%02d%02d%02d%02d%02dZ" % (moment.month, moment.day, moment.hour, moment.minute, moment.second)
+    year, rest = moment.year, (moment.month, moment.day, moment.hour, moment.minute, moment.second)
     if 1950 <= year < 2050:
-        return b"\x17\x0d%02d" % (year % 100) + rest
-    return b"\x18\x0f%04d" % year + rest
+        return b"\x17\x0d%02d%02d%02d%02d%02d%02dZ" % (year % 100, *rest)
+    return b"\x18\x0f%04d%02d%02d%02d%02d%02dZ" % (year, *rest)

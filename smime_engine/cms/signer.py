@@ -18,6 +18,7 @@ Standards: RFC 5652 section 5 (versions: 5.1), RFC 8551 section 2.5, RFC 6211, R
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import accumulate
@@ -36,6 +37,7 @@ from smime_engine.crypto.signature_algorithms import (
     default_digest,
     scheme_for,
 )
+from smime_engine.crypto.signing import DigestContext, digest_constructor
 from smime_engine.crypto.signing import digest as compute_digest
 from smime_engine.errors import InvalidKey, UnsupportedAlgorithm
 from smime_engine.keys import PrivateKey
@@ -98,9 +100,12 @@ class CmsSigner:
         self.by_key_identifier = by_key_identifier
         self.attributes = attributes
         self._identifier = _signer_identifier(certificate, by_key_identifier=by_key_identifier)
-        # Memos, filled by the first messages. At most a few entries: the time has two lengths, an ECDSA signature some.
+        # Memos, filled by the first messages. A few entries: the time has two lengths, an ECDSA signature some.
         self._layouts: dict[tuple[oids.Oid | None, int], _Layout] = {}
         self._frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+        self._usual: tuple[Callable[[Octets], DigestContext], _Layout] | None = None
+        if attributes is not None and attributes.signing_time:
+            self._usual = digest_constructor(self.digest), self._layout(oids.ID_DATA, bytes(_UTC_TIME_SIZE))
 
     @property
     def micalg(self) -> str:
@@ -114,20 +119,27 @@ class CmsSigner:
 
         `now` (aware) becomes the signing time. Raises UnsupportedAlgorithm where the key cannot do it.
         """
-        if self.attributes is None:
-            return self._message(self._plain_signer_info(self._signature_of(content)), content, detached, content_type)
-        encoded, skip = self._signed_attributes(compute_digest(self.digest, content), now, content_type)
+        usual = self._usual
+        if usual is None or not detached or content_type is not oids.ID_DATA:
+            return self._message(self.signer_info_of(content, now=now, content_type=content_type), content,
+                                 detached=detached, content_type=content_type)  # fmt: skip
+        constructor, layout = usual
+        time = encode_time(now)
+        before, between, behind, skip = layout if len(time) == _UTC_TIME_SIZE else self._layout(content_type, time)
+        encoded = b"".join((before, time, between, constructor(content).digest(), behind))
         signature = self.key.sign(encoded, self.scheme)
-        sizes = len(signature), len(encoded)
-        usual = detached and content_type is oids.ID_DATA
-        if usual and (frame := self._frames.get(sizes)) is not None:
-            head, tail = frame
-            return b"".join((head, encoded[skip:], tail, signature))
-        message = self._message(self._signer_info(encoded, signature), content, detached, content_type)
-        if usual:  # what stands before and behind the attributes is the same for all signatures of these sizes
-            behind = len(message) - len(signature)
-            tail_start = behind - len(self.scheme.identifier) - len(ber.encode_length(len(signature))) - 1
-            self._frames[sizes] = message[: tail_start - len(encoded) + skip], message[tail_start:behind]
+        frame = self._frames.get((len(signature), len(encoded)))
+        if frame is None:
+            return self._first_message(encoded, signature, skip)
+        return b"".join((frame[0], encoded[skip:], frame[1], signature))
+
+    def _first_message(self, encoded: bytes, signature: bytes, skip: int) -> bytes:
+        """Encode the first detached message with these sizes, and keep what all of them share: the frame around."""
+        message = self._message(self._signer_info(encoded, signature), b"", detached=True, content_type=oids.ID_DATA)
+        behind = len(message) - len(signature)
+        tail_start = behind - len(self.scheme.identifier) - len(ber.encode_length(len(signature))) - 1
+        frame = message[: tail_start - len(encoded) + skip], message[tail_start:behind]
+        self._frames[len(signature), len(encoded)] = frame
         return message
 
     def sign_digest(self, digest: bytes, *, now: datetime, content_type: oids.Oid = oids.ID_DATA) -> bytes:
@@ -153,7 +165,7 @@ class CmsSigner:
             raise ValueError(f"a {self.digest.name} digest has {self.digest.size} octets")
         if self.attributes is None:
             return self._plain_signer_info(self.key.sign(digest, self.scheme.of_digest()))
-        encoded, _ = self._signed_attributes(digest, now, content_type)
+        encoded = self._signed_attributes(digest, now, content_type)
         return self._signer_info(encoded, self.key.sign(encoded, self.scheme))
 
     def signer_info_of(self, content: Octets, *, now: datetime, content_type: oids.Oid = oids.ID_DATA) -> bytes:
@@ -170,16 +182,14 @@ class CmsSigner:
             return self.key.sign(content, self.scheme)
         return self.key.sign(compute_digest(self.digest, content), self.scheme.of_digest())
 
-    def _signed_attributes(self, digest: bytes, now: datetime, content_type: oids.Oid | None) -> tuple[bytes, int]:
-        """The signed attributes as the SET that is signed, and the size of its header."""
+    def _signed_attributes(self, digest: bytes, now: datetime, content_type: oids.Oid | None) -> bytes:
+        """The signed attributes as the SET that is signed."""
         time = encode_time(now)
         layout = self._layouts.get((content_type, len(time)))
         if layout is None:
             layout = self._layouts[content_type, len(time)] = self._layout(content_type, time)
-        before, between, behind, skip = layout
-        if between:
-            return b"".join((before, time, between, digest, behind)), skip
-        return b"".join((before, digest, behind)), skip
+        before, between, behind, _ = layout
+        return b"".join((before, time if between else b"", between, digest, behind))
 
     def _layout(self, content_type: oids.Oid | None, time: bytes) -> _Layout:
         """Put the attributes in DER's order and cut them at the time and at the digest."""
@@ -239,7 +249,7 @@ class CmsSigner:
             ber.encode(0x04, signature),
         )
 
-    def _message(self, info: bytes, content: Octets, detached: bool, content_type: oids.Oid) -> bytes:  # noqa: FBT001
+    def _message(self, info: bytes, content: Octets, *, detached: bool, content_type: oids.Oid) -> bytes:
         return encode_signed_data(
             (info,),
             (self.digest.identifier,),
@@ -248,6 +258,8 @@ class CmsSigner:
             content_type=content_type,
         )
 
+
+_UTC_TIME_SIZE = 15  # octets of an encoded UTCTime
 
 _Layout = tuple[bytes, bytes, bytes, int]
 """Signed attributes before the time, between time and digest (or empty: no time), behind the digest; header size."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from cryptography import exceptions
 from cryptography.hazmat.primitives import hashes
@@ -29,6 +29,7 @@ __all__ = [
     "KeyKind",
     "PublicKey",
     "digest",
+    "digest_constructor",
     "digest_context",
     "load_public_key",
     "sign",
@@ -65,10 +66,14 @@ class _FixedOutput:
         return output
 
 
+def digest_constructor(algorithm: Digest) -> Callable[..., DigestContext]:
+    """What makes a context of this digest, with the first octets if they are given: for whoever digests often."""
+    return _CONSTRUCTORS[algorithm.name]
+
+
 def digest_context(algorithm: Digest) -> DigestContext:
     """Start a digest."""
-    constructor = _CONSTRUCTORS[algorithm.name]
-    return constructor()
+    return _CONSTRUCTORS[algorithm.name]()
 
 
 def digest(algorithm: Digest, data: Octets) -> bytes:
@@ -119,6 +124,7 @@ _ECDSA = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
 # name for in this place (SHAKE, RFC 8702 section 3.2.2).
 _PREHASHED_BY_SIZE = {DIGESTS[name].size: algorithm for name, algorithm in reversed(_PREHASHED.items())}
 _PKCS1V15 = padding.PKCS1v15()
+_ECDSA_FAMILY, _RSA_FAMILY = Family.ECDSA, Family.RSA  # members of an Enum are slow to look up in Python 3.11
 
 
 def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
@@ -128,9 +134,10 @@ def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
     """
     family = scheme.family
     try:
-        if family is Family.ECDSA:
-            signature = native.sign(*_elliptic(data, scheme))
-        elif family is Family.RSA:
+        if family is _ECDSA_FAMILY:
+            data, algorithm = _elliptic(data, scheme)
+            signature = native.sign(data, algorithm)
+        elif family is _RSA_FAMILY:
             signature = native.sign(data, _PKCS1V15, _hash(scheme))
         elif family is Family.RSA_PSS:
             signature = native.sign(data, _pss(scheme), _hash(scheme))
@@ -140,7 +147,7 @@ def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
             signature = native.sign(data)
     except (ValueError, TypeError, AttributeError, exceptions.UnsupportedAlgorithm) as error:
         raise UnsupportedAlgorithm(scheme.name, purpose="signature (with this key)") from error
-    return bytes(signature)
+    return cast("bytes", signature)
 
 
 def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureScheme) -> bool:
@@ -154,9 +161,10 @@ def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureSch
     family = scheme.family
     native = key.native
     try:
-        if family is Family.ECDSA:
-            native.verify(signature, *_elliptic(data, scheme))
-        elif family is Family.RSA:
+        if family is _ECDSA_FAMILY:
+            data, algorithm = _elliptic(data, scheme)
+            native.verify(signature, data, algorithm)
+        elif family is _RSA_FAMILY:
             native.verify(signature, data, _PKCS1V15, _hash(scheme))
         elif family is Family.RSA_PSS:
             native.verify(signature, data, _pss(scheme), _hash(scheme))
