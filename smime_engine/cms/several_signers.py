@@ -31,7 +31,7 @@ def sign_with(
     detached: bool = True,
     content_type: oids.Oid = oids.ID_DATA,
 ) -> bytes:
-    """Sign `content` by all of `signers`, side by side -> DER ContentInfo, with the content inside unless `detached`."""
+    """Sign `content` by all of `signers`, side by side -> DER ContentInfo; the content is inside unless `detached`."""
     return encode_signed_data(
         [signer.signer_info_of(content, now=now, content_type=content_type) for signer in signers],
         [signer.digest.identifier for signer in signers],
