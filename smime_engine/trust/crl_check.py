@@ -49,6 +49,9 @@ class ListedStatus(NamedTuple):
     notes: tuple[str, ...]
     """Why lists that seemed to fit were not used, in words."""
 
+    by_issuer: bool = False
+    """Whether the certificate's own issuer signed all lists that were used: no other path was needed."""
+
     @property
     def is_known(self) -> bool:
         """Whether the lists settle the question."""
@@ -61,31 +64,26 @@ def check_crls(certificate: Certificate, issuer: Certificate, situation: Situati
     later: RevokedEntry | None = None
     used: list[RevocationList] = []
     notes: dict[str, None] = {}
+    by_issuer = True
     for point, crl in _lists_for(certificate, situation):
         reasons = covered_reasons(crl, point)
         if reasons.isdisjoint(uncovered):
             continue
-        fault = outside_of_scope(crl, point, certificate)
-        if not fault:
-            delta = _delta_of(crl, situation)
-            fault = _fault(crl, delta, certificate, situation) or _signer_fault(crl, delta, issuer, situation)
-        if not fault:
-            try:
-                entry = _search(crl, delta, certificate)
-            except MalformedMessage as error:
-                fault = str(error)
-        if fault:
-            notes[f"revocation list of {crl.issuer} from {utc_text(crl.this_update)} not used: {fault}"] = None
+        search = _Search(crl, point, certificate, issuer, situation)
+        if search.fault:
+            text = f"revocation list of {crl.issuer} from {utc_text(crl.this_update)} not used: {search.fault}"
+            notes[text] = None
             continue
-        used += (crl,) if delta is None else (crl, delta)
+        by_issuer = by_issuer and search.signer is issuer
+        used += search.lists
         uncovered -= reasons
-        if entry is not None:
-            if not _counts_only_later(entry, delta or crl, situation):
-                return ListedStatus(entry, None, uncovered, tuple(used), ())
-            later = entry
+        if search.entry is not None:
+            if not _counts_only_later(search.entry, search.lists[-1], situation):
+                return ListedStatus(search.entry, None, uncovered, tuple(used), ())
+            later = search.entry
         if not uncovered:
             break
-    return ListedStatus(None, later, uncovered, tuple(used), tuple(notes))
+    return ListedStatus(None, later, uncovered, tuple(used), tuple(notes), by_issuer)
 
 
 def _lists_for(certificate: Certificate, situation: Situation) -> Iterator[tuple[DistributionPoint, RevocationList]]:
@@ -94,6 +92,39 @@ def _lists_for(certificate: Certificate, situation: Situation) -> Iterator[tuple
             for crl in situation.evidence.crls_of(issuer_der, issuer):
                 if not crl.is_delta:
                     yield point, crl
+
+
+class _Search:
+    """The search of one list, with its delta list, for one certificate: `fault` says why there was none."""
+
+    __slots__ = ("entry", "fault", "lists", "signer")
+
+    def __init__(
+        self,
+        crl: RevocationList,
+        point: DistributionPoint,
+        certificate: Certificate,
+        issuer: Certificate,
+        situation: Situation,
+    ) -> None:
+        self.entry: RevokedEntry | None = None
+        self.signer: Certificate | None = None
+        self.lists: tuple[RevocationList, ...] = ()
+        self.fault = outside_of_scope(crl, point, certificate)
+        if self.fault:
+            return
+        delta = _delta_of(crl, situation)
+        self.fault = _fault(crl, delta, certificate, situation)
+        if self.fault:
+            return
+        self.fault, self.signer = _signer(crl, delta, issuer, situation)
+        if self.fault:
+            return
+        self.lists = (crl,) if delta is None else (crl, delta)
+        try:
+            self.entry = _find(crl, delta, certificate)
+        except MalformedMessage as error:
+            self.fault = str(error)
 
 
 def _delta_of(crl: RevocationList, situation: Situation) -> RevocationList | None:
@@ -120,22 +151,24 @@ def _time_fault(crl: RevocationList, situation: Situation) -> str:
     return f"it expired at {utc_text(crl.next_update)}" if crl.next_update < situation.now else ""
 
 
-def _signer_fault(crl: RevocationList, delta: RevocationList | None, issuer: Certificate, situation: Situation) -> str:
-    """Why nobody who may sign this list has signed it; "" where somebody has (steps (f), (g), (h))."""
+def _signer(
+    crl: RevocationList, delta: RevocationList | None, issuer: Certificate, situation: Situation
+) -> tuple[str, Certificate | None]:
+    """Who signed this list and may (steps (f), (g), (h)) -> ("", signer), or (why nobody did, None)."""
     fault = "the certificate of its issuer was not found"
     for signer in _signers(crl, issuer, situation):
         if signer.key_usage is not None and "cRLSign" not in signer.key_usage:
             fault = f"the key usage of {signer.subject} does not allow signing revocation lists"
             continue
         fault = signature_fault(crl, signer, situation)
+        if not fault and delta is not None:
+            fault = signature_fault(delta, signer, situation)
         if fault:
             continue
-        if delta is not None and (fault := signature_fault(delta, signer, situation)):
-            continue
         if signer.public_key_info == issuer.public_key_info or situation.trusts(signer):
-            return ""
+            return "", signer
         fault = f"its signer {signer.subject} has no valid path to the same trust anchor"
-    return fault
+    return fault, None
 
 
 def _signers(crl: RevocationList, issuer: Certificate, situation: Situation) -> Iterator[Certificate]:
@@ -155,7 +188,7 @@ def _signers(crl: RevocationList, issuer: Certificate, situation: Situation) -> 
             return
 
 
-def _search(crl: RevocationList, delta: RevocationList | None, certificate: Certificate) -> RevokedEntry | None:
+def _find(crl: RevocationList, delta: RevocationList | None, certificate: Certificate) -> RevokedEntry | None:
     """Find the certificate, in the delta list first (steps (i), (j), (k)). Raises MalformedMessage."""
     if delta is not None:
         changed = _entry_of(delta, certificate)

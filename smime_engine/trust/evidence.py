@@ -11,11 +11,13 @@ import binascii
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from smime_engine.asn1 import ber, oids
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.names import ComparableName
+from smime_engine.trust.collection import Memory
 from smime_engine.trust.crl import RevocationList
 from smime_engine.trust.ocsp import OcspResponse, ResponseStatus
 from smime_engine.trust.wanted import Wanted
@@ -32,9 +34,18 @@ class FetchFailure:
 
 
 class Evidence:
-    """CRLs, OCSP responses and failures to fetch them. Immutable."""
+    """CRLs, OCSP responses and failures to fetch them. Immutable but for its memory of results that never change."""
 
-    __slots__ = ("_by_issuer", "_by_issuer_der", "_by_serial_number", "crls", "defects", "failures", "ocsp_responses")
+    __slots__ = (
+        "_by_issuer",
+        "_by_issuer_der",
+        "_by_serial_number",
+        "crls",
+        "defects",
+        "failures",
+        "ocsp_responses",
+        "settled",
+    )
 
     def __init__(
         self,
@@ -62,6 +73,8 @@ class Evidence:
             for serial_number in {answer.serial_number for answer in response.responses}:
                 by_serial_number.setdefault(serial_number, []).append(response)
         self._by_serial_number = {number: tuple(found) for number, found in by_serial_number.items()}
+        self.settled: Memory[object, tuple[datetime, datetime]] = Memory(4_096)
+        """From when to when a certificate is known not to be revoked: what `revocation.py` need not find out again."""
 
     @classmethod
     def read(

@@ -64,6 +64,10 @@ def check_revocation(
     """Judge one certificate; `issuer` is its issuer on a path whose signatures were verified."""
     if mode is RevocationMode.NONE:
         return _NOTHING
+    settled_key = (certificate.fingerprint_sha256, issuer.fingerprint_sha256, situation.forgiven)
+    window = situation.evidence.settled.recall(settled_key)
+    if window is not None and window[0] <= situation.now <= window[1]:
+        return _NOTHING
     listed = check_crls(certificate, issuer, situation)
     answered = check_ocsp(certificate, issuer, situation)
     revoked = _revoked(listed, answered)
@@ -73,9 +77,27 @@ def check_revocation(
     settled = listed.is_known or (answered.answer is not None and mode is not RevocationMode.EXCHANGE_ONLINE)
     if settled:
         wanted = tuple(_wanted_deltas(certificate, listed, situation.evidence))
-        return Revocation(findings=later, wanted=wanted) if later or wanted else _NOTHING
+        if later or wanted:
+            return Revocation(findings=later, wanted=wanted)
+        if answered.answer is None and not answered.notes:
+            _remember(settled_key, listed, situation)
+        return _NOTHING
     notes = (*listed.notes, *answered.notes)
     return _undetermined(certificate, issuer, mode, situation.evidence, notes)
+
+
+def _remember(key: object, listed: ListedStatus, situation: Situation) -> None:
+    """Keep that a certificate is not revoked, going by lists alone that its own issuer signed.
+
+    It stays so from now on until the first of those lists expires: until then, lists that are not in force now, or do
+    not cover the certificate, will not be either. About the time before now nothing is kept.
+    """
+    if not listed.is_known or not listed.by_issuer:
+        return
+    if any(crl.this_update > situation.now for crl in listed.used):
+        return
+    expiries = [crl.next_update for crl in listed.used if crl.next_update is not None]
+    situation.evidence.settled.keep(key, (situation.now, min(expiries)))
 
 
 def check_chain_revocation(
