@@ -64,19 +64,32 @@ def parse_encrypted_content_info(
 ) -> EncryptedContentInfo:
     """Take apart the content data[start:end] of an EncryptedContentInfo, DER."""
     fields = ber.children(data, start, end, limits)
-    tags = [field[0] for field in fields]
-    if tags[:2] != [0x06, 0x30] or tags[2:] not in ([], [0x80], [0xA0]):
+    if not 2 <= len(fields) <= 3 or fields[0][0] != 0x06 or fields[1][0] != 0x30:
         raise MalformedMessage("the fields of an EncryptedContentInfo", offset=start)
-    _, _, type_start, type_end = fields[0]
+    _, type_first, type_start, type_end = fields[0]
+    _, algorithm_start, _, algorithm_end = fields[1]
     ciphertext: Octets | None = None
     if len(fields) == 3:
-        tag, _, content_start, content_end = fields[2]
+        tag, first, content_start, content_end = fields[2]
+        if tag not in {0x80, 0xA0}:
+            raise MalformedMessage("the encrypted content, [0]", offset=first)
         ciphertext = ber.octets(data, tag, content_start, content_end, limits)
     return EncryptedContentInfo(
-        oids.decode_oid(data[type_start:type_end], offset=type_start),
+        _USUAL_TYPES.get(bytes(data[type_first:type_end]))
+        or oids.decode_oid(data[type_start:type_end], offset=type_start),
+        bytes(data[algorithm_start:algorithm_end]),
+        ciphertext,
+    )
+
+
+_USUAL_TYPES.get(bytes(data[type_first:type_end]))
+        or oids.decode_oid(data[type_start:type_end], offset=type_start),
         bytes(data[fields[1][1] : fields[1][3]]),
         ciphertext,
     )
+
+
+_USUAL_TYPES: dict[bytes, str] = {type_.tlv: type_ for type_ in (oids.ID_DATA, oids.ID_SIGNED_DATA)}
 
 
 def cipher_findings(encryption: ContentEncryption) -> tuple[Finding, ...]:

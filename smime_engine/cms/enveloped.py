@@ -14,7 +14,7 @@ Standards: RFC 5652 section 6, RFC 5083, RFC 5084, RFC 8551 sections 3.3 and 3.4
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -91,11 +91,15 @@ class OpenedEnvelope:
     integrity: bool
     """Whether a changed content would have been noticed."""
 
-    opened_with: RecipientDescription | None
-    """The recipient whose key decrypted; None for EncryptedData."""
-
     findings: tuple[Finding, ...]
     recipient_infos: tuple[RecipientInfo, ...]
+    candidate: Candidate | None = field(repr=False)
+    """What decrypted; None for EncryptedData."""
+
+    @property
+    def opened_with(self) -> RecipientDescription | None:
+        """The recipient whose key decrypted; None for EncryptedData. Computed at each access, as `recipients` is."""
+        return None if self.candidate is None else self.candidate.description
 
     @property
     def recipients(self) -> tuple[RecipientDescription, ...]:
@@ -172,37 +176,33 @@ def keys_with_certificates(keys: DecryptionKeys, encoded: tuple[bytes, ...]) -> 
 
 
 # Tags of the fields: version, originatorInfo?, recipientInfos, encryptedContentInfo, unprotectedAttrs?
-_ENVELOPED_FIELDS = frozenset({b"\x02\x31\x30", b"\x02\x31\x30\xa1", b"\x02\xa0\x31\x30", b"\x02\xa0\x31\x30\xa1"})
+_ENVELOPED_FIELDS = [
+    [0x02, *originator, 0x31, 0x30, *attributes] for originator in ((), (0xA0,)) for attributes in ((), (0xA1,))
+]
 # …, authAttrs?, mac, unauthAttrs?
-_AUTH_ENVELOPED_FIELDS = frozenset(
-    {
-        start + b"\x31\x30" + attributes + b"\x04" + end
-        for start in (b"\x02", b"\x02\xa0")
-        for attributes in (b"", b"\xa1")
-        for end in (b"", b"\xa2")
-    }
-)
+_AUTH_ENVELOPED_FIELDS = [[*start, 0x04, *end] for start in _ENVELOPED_FIELDS for end in ((), (0xA2,))]
 
 
 def _parse(data: Octets, *, limits: Limits) -> Envelope:
     kind, fields = _fields(data, limits)
-    tags = bytes(min(field[0], 0xFF) for field in fields)
-    allowed = _ENVELOPED_FIELDS if kind == ENVELOPED_DATA else _AUTH_ENVELOPED_FIELDS
-    if tags not in allowed:
-        raise MalformedMessage(f"the fields of {kind}", offset=0)
-    by_tag = {tag: (start, end) for tag, _, start, end in fields}
-    start, end = by_tag[0x02]
-    attributes = _content(data, by_tag.get(0xA1))
+    tags = [field[0] for field in fields]
     authenticated = kind == AUTH_ENVELOPED_DATA
+    if tags not in (_AUTH_ENVELOPED_FIELDS if authenticated else _ENVELOPED_FIELDS):
+        raise MalformedMessage(f"the fields of {kind}", offset=0)
+    by_tag = dict(zip(tags, fields, strict=True))
+    _, _, start, end = by_tag[0x02]
+    attributes = _content(data, by_tag.get(0xA1))
+    _, _, recipients_start, recipients_end = by_tag[0x31]
+    _, _, encrypted_start, encrypted_end = by_tag[0x30]
     return Envelope(
-        kind=kind,
-        version=int.from_bytes(data[start : min(end, start + 9)], "big", signed=True),
-        certificates=_certificates(data, *by_tag[0xA0], limits) if 0xA0 in by_tag else (),
-        recipients=parse_recipient_infos(data, *by_tag[0x31], limits=limits),
-        encrypted=parse_encrypted_content_info(data, *by_tag[0x30], limits=limits),
-        authenticated_attributes=attributes if authenticated else b"",
-        tag=_content(data, by_tag.get(0x04)),
-        other_attributes=_content(data, by_tag.get(0xA2)) if authenticated else attributes,
+        kind,
+        int.from_bytes(data[start : min(end, start + 9)], "big", signed=True),
+        _certificates(data, by_tag[0xA0], limits) if 0xA0 in by_tag else (),
+        parse_recipient_infos(data, recipients_start, recipients_end, limits=limits),
+        parse_encrypted_content_info(data, encrypted_start, encrypted_end, limits=limits),
+        attributes if authenticated else b"",
+        _content(data, by_tag.get(0x04)),
+        _content(data, by_tag.get(0xA2)) if authenticated else attributes,
     )
 
 
@@ -214,12 +214,13 @@ def _fields(data: Octets, limits: Limits) -> tuple[str, list[ber.Element]]:
     return ENVELOPED_DATA, structure_in(data, oids.ID_ENVELOPED_DATA, limits, expected="an EnvelopedData")
 
 
-def _content(data: Octets, span: tuple[int, int] | None) -> bytes:
-    return b"" if span is None else bytes(data[span[0] : span[1]])
+def _content(data: Octets, element: ber.Element | None) -> bytes:
+    return b"" if element is None else bytes(data[element[2] : element[3]])
 
 
-def _certificates(data: Octets, start: int, end: int, limits: Limits) -> tuple[bytes, ...]:
+def _certificates(data: Octets, originator_info: ber.Element, limits: Limits) -> tuple[bytes, ...]:
     """X.509 certificates of an OriginatorInfo; other kinds and CRLs are of no use here."""
+    _, _, start, end = originator_info
     found: list[bytes] = []
     for tag, _, first, last in ber.children(data, start, end, limits):
         if tag == 0xA0:
@@ -236,7 +237,7 @@ def _report(envelope: Envelope, encryption: ContentEncryption, content: bytes, c
         content_type=envelope.encrypted.content_type,
         cipher=encryption.name,
         integrity=encryption.cipher.authenticates,
-        opened_with=candidate.description,
         findings=cipher_findings(encryption),
         recipient_infos=envelope.recipients,
+        candidate=candidate,
     )

@@ -53,7 +53,7 @@ class RecipientIdentifier(NamedTuple):
     """Whose key: exactly one of the two is set."""
 
     issuer_and_serial: bytes | None
-    """DER IssuerAndSerialNumber."""
+    """DER IssuerAndSerialNumber; what is inside is checked by whoever looks for it."""
 
     key_identifier: bytes | None
     """The octets of a subjectKeyIdentifier, also of the one inside of an rKeyId."""
@@ -63,13 +63,14 @@ class RecipientIdentifier(NamedTuple):
         """For people: issuer and serial number, or the key identifier in hex."""
         if self.issuer_and_serial is None:
             return f"key {(self.key_identifier or b'').hex()}"
-        _, (_, first, _, last), (_, _, serial_start, serial_end) = _two(self.issuer_and_serial)
-        serial = int.from_bytes(self.issuer_and_serial[serial_start:serial_end], "big", signed=True)
+        encoded = self.issuer_and_serial
         try:
-            issuer = readable_name(self.issuer_and_serial[first:last])
-        except MalformedMessage:
-            issuer = "#" + self.issuer_and_serial[first:last].hex()
-        return f"serial {serial:x} of {issuer}"
+            start, end = ber.content(encoded, 0, len(encoded), 0x30, expected="an IssuerAndSerialNumber")
+            (_, first, _, last), (_, _, serial_start, serial_end) = ber.children(encoded, start, end)
+            issuer = readable_name(encoded[first:last])
+        except (MalformedMessage, ValueError):
+            return f"#{encoded.hex()}"
+        return f"serial {int.from_bytes(encoded[serial_start:serial_end], 'big', signed=True):x} of {issuer}"
 
 
 class KeyTransportRecipientInfo(NamedTuple):
@@ -254,7 +255,6 @@ class _Fields:
         return self.data[start:end]
 
 
-_KEY_TRANSPORT = re.compile(rb"\x02[\x30\x80]\x30\x04", re.DOTALL)
 _KEY_AGREEMENT = re.compile(rb"\x02\xa0\xa1?\x30\x30", re.DOTALL)
 _ENCRYPTED_KEY = re.compile(rb"[\x30\xa0]\x04", re.DOTALL)
 _RECIPIENT_KEY_IDENTIFIER = re.compile(rb"\x04\x18?\x30?", re.DOTALL)
@@ -266,8 +266,20 @@ _KEM = re.compile(rb"\x02[\x30\x80]\x30\x04\x30\x02\xa0?\x30\x04", re.DOTALL)
 
 
 def _key_transport(data: bytes, start: int, end: int) -> KeyTransportRecipientInfo:
-    fields = _Fields(data, start, end, _KEY_TRANSPORT, "a KeyTransRecipientInfo")
-    return KeyTransportRecipientInfo(_identifier(fields, 1), fields.encoding(2), fields.content(3))
+    """The usual kind, therefore without `_Fields`: in half the time."""
+    fields = ber.children(data, start, end)
+    if len(fields) != 4 or fields[0][0] != 0x02 or fields[2][0] != 0x30 or fields[3][0] != 0x04:
+        raise MalformedMessage("the fields of a KeyTransRecipientInfo", offset=start)
+    tag, first, identifier_start, identifier_end = fields[1]
+    if tag == 0x30:
+        identifier = RecipientIdentifier(data[first:identifier_end], None)
+    elif tag == 0x80:
+        identifier = RecipientIdentifier(None, data[identifier_start:identifier_end])
+    else:
+        raise MalformedMessage("a recipient identifier", offset=first)
+    _, algorithm_start, _, algorithm_end = fields[2]
+    _, _, key_start, key_end = fields[3]
+    return KeyTransportRecipientInfo(identifier, data[algorithm_start:algorithm_end], data[key_start:key_end])
 
 
 def _key_agreement(data: bytes, start: int, end: int) -> KeyAgreementRecipientInfo:
@@ -303,7 +315,7 @@ def _originator(data: bytes, start: int, end: int) -> OriginatorKey:
         raise MalformedMessage("an originator identifier or key", offset=start)
     tag, first, content_start, content_end = elements[0]
     if tag == 0x30:
-        return OriginatorKey(RecipientIdentifier(_two(data[first:content_end])[0], None), None)
+        return OriginatorKey(RecipientIdentifier(data[first:content_end], None), None)
     if tag == 0x80:
         return OriginatorKey(RecipientIdentifier(None, data[content_start:content_end]), None)
     fields = _Fields(data, content_start, content_end, _ORIGINATOR_PUBLIC_KEY, "an OriginatorPublicKey")
@@ -369,16 +381,7 @@ _READERS: dict[int, Callable[[bytes, int, int], RecipientInfo]] = {
 def _identifier(fields: _Fields, index: int) -> RecipientIdentifier:
     if fields.elements[index][0] == 0x80:
         return RecipientIdentifier(None, fields.content(index))
-    return RecipientIdentifier(_two(fields.encoding(index))[0], None)
-
-
-def _two(issuer_and_serial: bytes) -> tuple[bytes, ber.Element, ber.Element]:
-    """Check an IssuerAndSerialNumber -> itself, its issuer, its serial number."""
-    start, end = ber.content(issuer_and_serial, 0, len(issuer_and_serial), 0x30, expected="an IssuerAndSerialNumber")
-    fields = ber.children(issuer_and_serial, start, end)
-    if len(fields) != 2 or fields[0][0] != 0x30 or fields[1][0] != 0x02 or fields[1][2] == fields[1][3]:
-        raise MalformedMessage("issuer and serial number", offset=start)
-    return issuer_and_serial, fields[0], fields[1]
+    return RecipientIdentifier(fields.encoding(index), None)
 
 
 def _explicit_octets(data: bytes, start: int, end: int) -> bytes:

@@ -129,8 +129,8 @@ def substitute_key(size: int, ciphertext: bytes) -> bytes:
     It is always the same for the same ciphertext as long as the process lives: a fresh one for each try would let an
     attacker who sends a message twice see a difference. Nobody outside can compute it.
     """
-    key = hmac_digest(_SUBSTITUTE_SECRET, ciphertext, "sha512")
-    return key[:size]
+    key = hmac_digest(_SUBSTITUTE_SECRET, ciphertext, "sha256")
+    return key[:size]  # no cipher has longer keys
 
 
 # ----------------------------------------------------------------------------------------------------------------- RSA

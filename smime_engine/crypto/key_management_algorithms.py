@@ -103,6 +103,8 @@ def _with_null(digest: Digest) -> bytes:
 
 def rsa_scheme_from_identifier(identifier: bytes) -> RsaScheme:
     """Read the keyEncryptionAlgorithm of a KeyTransRecipientInfo. Raises UnsupportedAlgorithm or MalformedMessage."""
+    if identifier == PKCS1_V1_5.identifier:
+        return PKCS1_V1_5
     oid, parameters = split_identifier(identifier)
     if oid == oids.RSA_ENCRYPTION:
         return PKCS1_V1_5
