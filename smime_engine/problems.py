@@ -64,7 +64,6 @@ class Problem(Enum):
 
     # Who signed (RFC 8551 section 3, RFC 9598)
     SENDER_MISMATCH = (_NO, "the signer's certificate does not name the sender of the message")
-    SENDER_MISSING = (_INFO, "the message names no sender that the certificate could be compared with")
     OUTER_SIGNER_DIFFERS = (_INFO, "an outer layer was signed by somebody other than the sender, as gateways do")
 
     # The certificate path (RFC 5280 section 6)
@@ -72,6 +71,7 @@ class Problem(Enum):
     ISSUER_MISSING = (_OPEN, "the issuer's certificate was not found")
     UNTRUSTED_ROOT = (_NO, "the path ends in a root that is not trusted")
     DISTRUSTED = (_NO, "the certificate is on the distrust list")
+    PIN_MISMATCH = (_NO, "the path does not go through a certificate that is pinned for the address")
     CERTIFICATE_MALFORMED = (_NO, "the certificate breaks the rules of RFC 5280")
     CERTIFICATE_NONCONFORMING = (_INFO, "the certificate breaks a rule that RFC 5280 sets for issuers")
     CERTIFICATE_SIGNATURE_MISMATCH = (_NO, "the certificate was not signed by its issuer")

@@ -155,7 +155,7 @@ def _check_certificate(
     certificate: Certificate, public_key_info: bytes, collection: TrustCollection, *, leaf: bool
 ) -> Found:
     """What is wrong with a certificate wherever in the chain it stands."""
-    if certificate.fingerprint_sha256 in collection.distrusted:
+    if collection.is_distrusted(certificate):
         yield _problem(certificate, Problem.DISTRUSTED)
     for defect in certificate.defects:
         yield _problem(certificate, Problem.CERTIFICATE_MALFORMED, defect)

@@ -1,18 +1,21 @@
 """The tenant's collection of certificates: trust anchors, intermediates, and what is known about their signatures.
 
-Does: look certificates up by subject in constant time; remember time-independent results in bounded memory. Does not:
-judge (`path.py`) nor fetch.
+Does: look certificates up by subject in constant time; hold the lists of what is distrusted and pinned; remember
+time-independent results in bounded memory. Does not: read files (`collection_files.py`), judge (`path.py`) or fetch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Generic, TypeVar
 
+from smime_engine.addresses import comparable_address
 from smime_engine.certificate import Certificate
 from smime_engine.names import ComparableName
 
-__all__ = ["Memory", "TrustCollection"]
+__all__ = ["Memory", "Pin", "TrustCollection"]
 
 _REMEMBERED_OCTETS = 16_384
 """Size up to which a parsed certificate is kept: with the number kept this bounds what hostile mail can fill."""
@@ -59,10 +62,28 @@ class Memory(Generic[K, V]):
         return value
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """For the addresses of one domain, or one address, only chains with one of some certificates are good."""
+
+    name: str
+    """A mail domain `example.org` (without its subdomains) or an address."""
+
+    fingerprints: frozenset[bytes]
+    """SHA-256 of certificates (DER) or of their keys (DER SubjectPublicKeyInfo), as in `Certificate`."""
+
+    def covers(self, address: str) -> bool:
+        """Whether the pin is about this address."""
+        if "@" in self.name:
+            return comparable_address(self.name) == comparable_address(address) is not None
+        return address.rpartition("@")[2].lower() == self.name.lower()
+
+
 class TrustCollection:
     """Anchors and intermediates of one tenant. Immutable but for its memory of results that never change.
 
-    Whatever is given as an anchor is trusted, self-signed or not: giving it is the choice.
+    Whatever is given as an anchor is trusted, self-signed or not: giving it is the choice. `distrusted` are
+    certificates, or SHA-256 fingerprints of certificates or of keys: no chain through one of them is valid.
     """
 
     def __init__(
@@ -70,11 +91,15 @@ class TrustCollection:
         anchors: Iterable[Certificate] = (),
         intermediates: Iterable[Certificate] = (),
         *,
-        distrusted: Iterable[Certificate] = (),
+        distrusted: Iterable[Certificate | bytes] = (),
+        pins: Iterable[Pin] = (),
     ) -> None:
         self.anchors: tuple[Certificate, ...] = tuple(dict.fromkeys(anchors))
         self.intermediates: tuple[Certificate, ...] = tuple(dict.fromkeys(intermediates))
-        self.distrusted: frozenset[bytes] = frozenset(certificate.fingerprint_sha256 for certificate in distrusted)
+        self.distrusted: frozenset[bytes] = frozenset(
+            entry if isinstance(entry, bytes) else entry.fingerprint_sha256 for entry in distrusted
+        )
+        self.pins: tuple[Pin, ...] = tuple(pins)
         self._anchors = frozenset(certificate.fingerprint_sha256 for certificate in self.anchors)
         self._by_subject: dict[ComparableName, list[Certificate]] = {}
         for certificate in dict.fromkeys((*self.anchors, *self.intermediates)):
@@ -95,6 +120,26 @@ class TrustCollection:
             self._parsed.keep(der, known)
         return known
 
+    def with_fallback(self, anchors: Iterable[Certificate]) -> TrustCollection:
+        """The same collection with further anchors behind its own: the machine's, as on-premises Exchange has it."""
+        return TrustCollection(
+            (*self.anchors, *anchors), self.intermediates, distrusted=self.distrusted, pins=self.pins
+        )
+
+    def is_distrusted(self, certificate: Certificate) -> bool:
+        """Whether the certificate or its key is on the distrust list."""
+        return bool(self.distrusted) and not self.distrusted.isdisjoint(_fingerprints(certificate))
+
+    def missed_pin(self, chain: Sequence[Certificate]) -> Pin | None:
+        """A pin for an address of the first certificate that no certificate of the chain meets; None if all are met."""
+        if not self.pins:
+            return None
+        present = {fingerprint for certificate in chain for fingerprint in _fingerprints(certificate)}
+        for pin in self.pins:
+            if present.isdisjoint(pin.fingerprints) and any(map(pin.covers, chain[0].addresses)):
+                return pin
+        return None
+
     def is_anchor(self, certificate: Certificate) -> bool:
         """Whether the certificate is one of the anchors."""
         return certificate.fingerprint_sha256 in self._anchors
@@ -102,3 +147,8 @@ class TrustCollection:
     def with_subject(self, subject: ComparableName) -> Sequence[Certificate]:
         """All anchors and intermediates of one subject, anchors first."""
         return self._by_subject.get(subject, ())
+
+
+def _fingerprints(certificate: Certificate) -> tuple[bytes, bytes]:
+    """SHA-256 of the certificate and of its key."""
+    return certificate.fingerprint_sha256, sha256(certificate.public_key_info).digest()

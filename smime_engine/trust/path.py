@@ -113,6 +113,7 @@ def _validate(
             *path.problems,
             *_dated_problems(path, now, question.present),
             *_address_problems(leaf, question.address),
+            *_pin_problems(path, collection),
         )
         wanted: tuple[Wanted, ...] = ()
         if path.anchored and options.revocation is not RevocationMode.NONE:
@@ -255,6 +256,12 @@ def _dated_problems(path: StaticPath, now: datetime, present: datetime | None) -
             if second <= certificate.not_after < present:
                 detail = f"valid until {certificate.not_after:%Y-%m-%d %H:%M} UTC"
                 yield PathProblem(certificate=certificate, problem=Problem.EXPIRED_SINCE, detail=detail)
+
+
+def _pin_problems(path: StaticPath, collection: TrustCollection) -> Iterator[PathProblem]:
+    pin = collection.missed_pin(path.chain)
+    if pin is not None:
+        yield PathProblem(certificate=path.chain[0], problem=Problem.PIN_MISMATCH, detail=f"pins of {pin.name}")
 
 
 def _address_problems(leaf: Certificate, address: str | None) -> Iterator[PathProblem]:
