@@ -82,13 +82,6 @@ def parse_encrypted_content_info(
     )
 
 
-_USUAL_TYPES.get(bytes(data[type_first:type_end]))
-        or oids.decode_oid(data[type_start:type_end], offset=type_start),
-        bytes(data[fields[1][1] : fields[1][3]]),
-        ciphertext,
-    )
-
-
 _USUAL_TYPES: dict[bytes, str] = {type_.tlv: type_ for type_ in (oids.ID_DATA, oids.ID_SIGNED_DATA)}
 
 
