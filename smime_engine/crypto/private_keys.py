@@ -29,7 +29,7 @@ from smime_engine.limits import DEFAULT_LIMITS, Limits
 
 __all__ = ["load_private_key", "pem_blocks", "private_key_from_pem"]
 
-_PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*)-----END \1-----")
+_PEM_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _NOT_A_KEY = "this is no private key in a format that is supported (PKCS #8, PKCS #1, SEC 1; PEM or DER)"
 
 
@@ -39,15 +39,21 @@ def pem_blocks(data: bytes) -> list[tuple[str, bytes, bytes]]:
     Raises InvalidKey for a block that is no base64.
     """
     found = []
-    for match in _PEM_BLOCK.finditer(data):
-        body = match[2]
+    position = 0
+    while match := _PEM_BEGIN.search(data, position):
+        label = match[1]
+        end = data.find(b"-----END " + label + b"-----", match.end())
+        if end < 0:
+            raise InvalidKey(f"the PEM block {label.decode()} has no end")
+        body = data[match.end() : end]
+        position = end + len(b"-----END -----") + len(label)
         if b":" in body:  # the headers of a traditional encrypted key end in an empty line
             _, _, body = body.replace(b"\r", b"").partition(b"\n\n")
         try:
             der = base64.b64decode(b"".join(body.split()), validate=True)
         except binascii.Error as error:
-            raise InvalidKey(f"the PEM block {match[1].decode()} is not base64") from error
-        found.append((match[1].decode(), match[0], der))
+            raise InvalidKey(f"the PEM block {label.decode()} is not base64") from error
+        found.append((label.decode(), data[match.start() : position], der))
     return found
 
 
