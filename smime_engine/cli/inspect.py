@@ -4,8 +4,8 @@ Does: show every structure of a message, certificate, revocation list or PKCS #1
 possible without a key; check certificates against what mail clients ask of them (`--lint cert`). Does not: verify,
 decrypt or judge trust (that is `smime open` and `smime path`).
 
-Exit status: 0 shown (no errors found by `--lint`), 1 `--lint` found errors, 2 usage, 4 malformed: the whole file (nothing
-is shown) or a value in it (the rest is shown, the value is marked).
+Exit status: 0 shown (no errors found by `--lint`), 1 `--lint` found errors, 2 usage, 4 malformed: the whole file
+(nothing is shown) or a value in it (the rest is shown, the value is marked).
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ Names are those of the RFC: asn1crypto's `signer_infos` is shown as `signerInfos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from asn1crypto import core
@@ -107,12 +108,12 @@ def _field(value: Any, name: str, inside: Inside) -> Tree:
     return _ABSENT if isinstance(field, core.Void) else tree_of(field, inside)
 
 
-def elements_tree(values: Iterable[Any], build: Callable[[Any], Tree]) -> list[Tree]:
+def elements_tree(values: Collection[Any], build: Callable[[Any], Tree]) -> list[Tree]:
     """Elements one by one; where there are very many, the first, and a line that says how many more."""
-    sequence = list(values)
-    shown = [guarded(partial(build, value)) for value in sequence[:_SHOWN_ELEMENTS]]
-    if len(sequence) > _SHOWN_ELEMENTS:
-        shown.append(Titled(f"… and {len(sequence) - _SHOWN_ELEMENTS:,} more", {"more": Leaf(len(sequence))}))
+    shown = [guarded(partial(build, value)) for value in islice(values, _SHOWN_ELEMENTS)]
+    if len(values) > _SHOWN_ELEMENTS:
+        more = len(values) - _SHOWN_ELEMENTS
+        shown.append(Titled(f"… and {more:,} more", {"more": Leaf(more)}))
     return shown
 
 

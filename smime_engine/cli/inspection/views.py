@@ -7,6 +7,7 @@ RFC 5035 (ESS certificate identifiers, through asn1crypto.tsp).
 
 from __future__ import annotations
 
+import zlib
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +26,8 @@ from smime_engine.cli.inspection.values import (
     rfc_name,
     tree_of,
 )
+from smime_engine.errors import LimitExceeded
+from smime_engine.limits import DEFAULT_LIMITS
 from smime_engine.names import readable_name
 
 __all__ = ["VIEWS", "WITH_ENCRYPTED_CONTENT", "typed_content"]
@@ -245,6 +248,27 @@ class KemRecipientInfo(core.Sequence):  # type: ignore[misc]
     ]
 
 
+def _compressed(value: Any, inside: Inside) -> Tree:
+    fields = fields_tree(value, inside)
+    fields["decompressed"] = guarded(lambda: _decompressed(value["encap_content_info"], inside))
+    return fields
+
+
+def _decompressed(value: Any, inside: Inside) -> Tree:
+    content_type = oids.decode_oid(value["content_type"].contents)
+    inflate = zlib.decompressobj()
+    octets = inflate.decompress(bytes(value["content"].native), DEFAULT_LIMITS.decompressed_size)
+    if inflate.unconsumed_tail:
+        raise LimitExceeded("decompressed_size", DEFAULT_LIMITS.decompressed_size)
+    return _opened(content_type, octets, inside)
+
+
+def _ocsp_bytes(value: Any, inside: Inside) -> Tree:
+    identifier = oid_leaf(oids.decode_oid(value["response_type"].contents))
+    inner = guarded(lambda: tree_of(value["response"].parsed, inside))
+    return Titled(str(identifier.value), {"responseType": identifier, "response": inner}, inner)
+
+
 def _other_recipient(value: Any, inside: Inside) -> Tree:
     identifier = oid_leaf(oids.decode_oid(value["ori_type"].contents))
     encoded = value["ori_value"].dump()
@@ -273,11 +297,13 @@ def _content_info(value: Any, inside: Inside) -> Tree:
 
 def _content(content_type: str, content: Any, inside: Inside) -> Tree:
     if isinstance(content, core.ParsableOctetString | core.OctetString):
-        octets = bytes(content.native)
-        if content_type == oids.ID_DATA:
-            return inside.open_data(octets, inside) or Octets.of(octets)
-        return typed_content(content_type, octets, inside) or Octets.of(octets)
+        return _opened(content_type, bytes(content.native), inside)
     return any_der(content.dump()) if isinstance(content, core.Any) else tree_of(content, inside)
+
+
+def _opened(content_type: str, octets: bytes, inside: Inside) -> Tree:
+    opened = inside.open_data(octets, inside) if content_type == oids.ID_DATA else None
+    return opened or typed_content(content_type, octets, inside) or Octets.of(octets)
 
 
 # Content types whose content, inside another message, is the bare structure.
@@ -350,6 +376,8 @@ VIEWS: dict[type, View] = {
     cms.SMIMEEncryptionKeyPreference: _alternative,
     cms.RecipientInfo: _alternative,
     cms.OtherRecipientInfo: _other_recipient,
+    cms.CompressedData: _compressed,
+    ocsp.ResponseBytes: _ocsp_bytes,
     cms.CertificateChoices: _choice_of_certificates,
     cms.ContentInfo: _content_info,
     cms.EncapsulatedContentInfo: _content_info,
