@@ -1,0 +1,131 @@
+"""smime_engine: sign, verify, encrypt and decrypt Internet mail with S/MIME.
+
+Everything that applications need is here; nothing else is promised to stay. Names are imported when they are first
+used, so that a command which needs little starts fast.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smime_engine.certificate import Certificate, certificates_from
+    from smime_engine.cms.opening import DecryptionKeys
+    from smime_engine.cms.signer import CmsSigner, SignedAttributes
+    from smime_engine.engine import MessageSigner, open_cms, open_message
+    from smime_engine.errors import (
+        ConfigurationError,
+        DecryptionFailed,
+        InvalidKey,
+        LimitExceeded,
+        MalformedMessage,
+        NoMatchingKey,
+        NotValid,
+        SmimeError,
+        SourceUnavailable,
+        UnsupportedAlgorithm,
+    )
+    from smime_engine.keys import Identity, InMemoryKey, KeyRing, PrivateKey, load_identities, load_identity
+    from smime_engine.limits import Limits
+    from smime_engine.problems import Finding, Problem, Verdict
+    from smime_engine.report import (
+        CertificatesLayer,
+        CompressedLayer,
+        EncryptedLayer,
+        OpenedMessage,
+        SignatureReport,
+        SignedLayer,
+    )
+    from smime_engine.trust.collection import TrustCollection
+    from smime_engine.trust.path import Evidence, PathOptions, PathReport, Purpose, RevocationMode, validate_path
+
+_HOMES = {
+    "certificate": ("Certificate", "certificates_from"),
+    "cms.opening": ("DecryptionKeys",),
+    "cms.signer": ("CmsSigner", "SignedAttributes"),
+    "engine": ("MessageSigner", "open_cms", "open_message"),
+    "errors": (
+        "ConfigurationError",
+        "DecryptionFailed",
+        "InvalidKey",
+        "LimitExceeded",
+        "MalformedMessage",
+        "NoMatchingKey",
+        "NotValid",
+        "SmimeError",
+        "SourceUnavailable",
+        "UnsupportedAlgorithm",
+    ),
+    "keys": ("Identity", "InMemoryKey", "KeyRing", "PrivateKey", "load_identities", "load_identity"),
+    "limits": ("Limits",),
+    "problems": ("Finding", "Problem", "Verdict"),
+    "report": (
+        "CertificatesLayer",
+        "CompressedLayer",
+        "EncryptedLayer",
+        "OpenedMessage",
+        "SignatureReport",
+        "SignedLayer",
+    ),
+    "trust.collection": ("TrustCollection",),
+    "trust.path": ("Evidence", "PathOptions", "PathReport", "Purpose", "RevocationMode", "validate_path"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Certificate",
+    "CertificatesLayer",
+    "CmsSigner",
+    "CompressedLayer",
+    "ConfigurationError",
+    "DecryptionFailed",
+    "DecryptionKeys",
+    "EncryptedLayer",
+    "Evidence",
+    "Finding",
+    "Identity",
+    "InMemoryKey",
+    "InvalidKey",
+    "KeyRing",
+    "LimitExceeded",
+    "Limits",
+    "MalformedMessage",
+    "MessageSigner",
+    "NoMatchingKey",
+    "NotValid",
+    "OpenedMessage",
+    "PathOptions",
+    "PathReport",
+    "PrivateKey",
+    "Problem",
+    "Purpose",
+    "RevocationMode",
+    "SignatureReport",
+    "SignedAttributes",
+    "SignedLayer",
+    "SmimeError",
+    "SourceUnavailable",
+    "TrustCollection",
+    "UnsupportedAlgorithm",
+    "Verdict",
+    "certificates_from",
+    "load_identities",
+    "load_identity",
+    "open_cms",
+    "open_message",
+    "validate_path",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its home."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -48,12 +48,12 @@ class _LazyGroup(click.Group):
             if cmd_name not in points:
                 return None
             command = points[cmd_name].load()
-        assert isinstance(command, click.Command)  # noqa: S101 - a programming error, not an input error
+        assert isinstance(command, click.Command)
         return command
 
 
 def _plugin_entry_points() -> Sequence[EntryPoint]:
-    from importlib.metadata import entry_points  # noqa: PLC0415 - 10 ms that `smime sign` need not pay
+    from importlib.metadata import entry_points
 
     return tuple(entry_points(group=_ENTRY_POINTS))
 

@@ -1,0 +1,146 @@
+"""`smime open`: open a message or CMS object, say what was found, hand out the content.
+
+Does: gather files, call `open_message` or `open_cms`, translate the report into text or JSON and an exit status. Does
+not: judge, or fetch anything: what could help is named in the output.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from smime_engine.cli.exit_status import status_of_verdict
+from smime_engine.cli.inputs import (
+    Moment,
+    collection_from,
+    read_certificates,
+    read_evidence,
+    read_file,
+    read_identities,
+    read_password,
+    tenant_collection,
+    write_file,
+)
+from smime_engine.cli.rendering import as_json, as_lines, json_text
+from smime_engine.cms.opening import DecryptionKeys
+from smime_engine.engine import open_cms, open_message
+from smime_engine.errors import MalformedMessage, SmimeError
+from smime_engine.keys import KeyRing
+from smime_engine.mime.transfer import decode_base64
+from smime_engine.problems import Problem
+from smime_engine.report import OpenedMessage
+from smime_engine.trust.path import DEFAULT_OPTIONS, PathOptions, RevocationMode
+
+__all__ = ["command"]
+
+
+@click.command(
+    name="open",
+    epilog="Exit status: 0 valid or nothing signed, 1 invalid, 2 usage, 3 unknown, 4 malformed, 5 no key fits.",
+)
+@click.argument("file")
+@click.option("--key", "keys", multiple=True, metavar="P12|PEM", help="Private key with certificate; may be repeated.")
+@click.option("--password-file", metavar="FILE", help="First line: the password of the keys.")
+@click.option("--message-password-file", metavar="FILE", help="First line: the password that the message is for.")
+@click.option("--trust", multiple=True, metavar="FILE|DIR", help="Trusted CA certificates (PEM, DER, PKCS #7).")
+@click.option("--collection", metavar="TENANT", help="Trust the certificate collection of a tenant's folder.")
+@click.option("--crl", "crls", multiple=True, metavar="FILE", help="Revocation list; may be repeated.")
+@click.option("--cert", "certificates", multiple=True, metavar="FILE", help="Further certificates, not trusted.")
+@click.option("--content", metavar="FILE", help="The content of a detached CMS signature.")
+@click.option("--at", type=Moment(), help="Judge for this moment instead of now.")
+@click.option(
+    "--revocation",
+    type=click.Choice([mode.value for mode in RevocationMode]),
+    help="What it means when revocation cannot be determined. Default: soft-fail where --crl is given, else none.",
+)
+@click.option(
+    "--forgive",
+    multiple=True,
+    type=click.Choice([problem.name for problem in Problem], case_sensitive=False),
+    metavar="PROBLEM",
+    help="Report this problem, but do not count it (WEAK_DIGEST for old mail, say).",
+)
+@click.option("-o", "--output", metavar="OUT", help="Write the innermost content here (- for standard output).")
+@click.option("--json", "as_json_", is_flag=True, help="Print the report as JSON.")
+def command(  # noqa: PLR0913, PLR0917 - one argument for each option
+    file: str,
+    keys: Sequence[str],
+    password_file: str | None,
+    message_password_file: str | None,
+    trust: Sequence[str],
+    collection: str | None,
+    crls: Sequence[str],
+    certificates: Sequence[str],
+    content: str | None,
+    at: datetime | None,
+    revocation: str | None,
+    forgive: Sequence[str],
+    output: str | None,
+    as_json_: bool,  # noqa: FBT001 - click hands flags over by name
+) -> None:
+    """Open FILE (a message, or CMS as DER, BER or PEM; - for standard input) and judge its signatures.
+
+    The report goes to standard output, or to standard error when the content goes there.
+    """
+    message_password = read_password(message_password_file)
+    present = datetime.now(UTC)
+    arguments: dict[str, Any] = {
+        "keys": DecryptionKeys(
+            ring=KeyRing(read_identities(keys, read_password(password_file))),
+            passwords=() if message_password is None else (message_password,),
+        ),
+        "trust": tenant_collection(collection) if collection else collection_from(read_certificates(trust)),
+        "certificates": read_certificates(certificates),
+        "evidence": read_evidence(crls),
+        "now": at or present,
+        "present": present,
+        "options": _options(revocation, forgive, has_crls=bool(crls)),
+    }
+    to_stderr = output == "-"
+    try:
+        opened = _open(read_file(file), content, arguments)
+    except SmimeError as error:
+        if as_json_:
+            click.echo(json_text({"error": type(error).__name__, "text": str(error)}), err=to_stderr)
+        raise
+    if output is not None:
+        write_file(output, opened.content)
+    if as_json_:
+        click.echo(json_text(as_json(opened)), err=to_stderr)
+    else:
+        for line in as_lines(opened):
+            click.echo(line, err=to_stderr)
+    sys.exit(status_of_verdict(opened.verdict))
+
+
+def _options(revocation: str | None, forgive: Sequence[str], *, has_crls: bool) -> PathOptions:
+    default = RevocationMode.SOFT_FAIL if has_crls else RevocationMode.NONE
+    return replace(
+        DEFAULT_OPTIONS,
+        revocation=RevocationMode(revocation) if revocation else default,
+        forgiven=frozenset(Problem[name.upper()] for name in forgive),
+    )
+
+
+def _open(data: bytes, content: str | None, arguments: dict[str, Any]) -> OpenedMessage:
+    if data[:1] == b"\x30":
+        return open_cms(data, content=None if content is None else read_file(content), **arguments)
+    if data.lstrip()[:11] == b"-----BEGIN ":
+        return open_cms(_from_pem(data), content=None if content is None else read_file(content), **arguments)
+    if content is not None:
+        raise click.UsageError("--content goes with bare CMS, not with a message")
+    return open_message(data, **arguments)
+
+
+def _from_pem(data: bytes) -> bytes:
+    _, begin, rest = data.partition(b"-----BEGIN ")
+    label, _, rest = rest.partition(b"-----")
+    body, end, _ = rest.partition(b"-----END ")
+    if not begin or not end or label not in {b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA"}:
+        raise MalformedMessage("a PEM block labelled CMS or PKCS7")
+    return decode_base64(body)

@@ -1,0 +1,112 @@
+"""`smime sign`: sign a message, or any file as bare CMS.
+
+Does: gather files and keys, call `MessageSigner` or `CmsSigner`, write the result. Does not: choose keys by sender (the
+relay does), nor encrypt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import click
+import pybase64
+
+from smime_engine.cli.inputs import (
+    Moment,
+    read_certificates,
+    read_file,
+    read_identities,
+    read_password,
+    write_file,
+)
+from smime_engine.cms.several_signers import sign_with
+from smime_engine.cms.signer import CmsSigner, SignedAttributes
+from smime_engine.engine import MessageSigner
+from smime_engine.errors import InvalidKey
+from smime_engine.keys import Identity
+
+__all__ = ["command"]
+
+
+@click.command(name="sign")
+@click.argument("file", default="-")
+@click.option(
+    "--key", "keys", multiple=True, required=True, metavar="P12|PEM", help="Key with certificate; repeat to sign twice."
+)
+@click.option("--password-file", metavar="FILE", help="First line: the password of the keys.")
+@click.option("--chain", multiple=True, metavar="FILE", help="Further CA certificates to put into the message.")
+@click.option("--digest", default="", metavar="NAME", help="sha256, sha384, sha512, … Default: what suits the key.")
+@click.option("--pss", is_flag=True, help="RSASSA-PSS instead of PKCS #1 v1.5.")
+@click.option("--opaque", is_flag=True, help="application/pkcs7-mime instead of multipart/signed.")
+@click.option("--key-identifier", is_flag=True, help="Name the signer by subject key identifier.")
+@click.option("--no-certificates", is_flag=True, help="Leave the certificates out of the message.")
+@click.option("--no-attributes", is_flag=True, help="Sign the content without signed attributes.")
+@click.option("--signing-certificate", is_flag=True, help="Bind the certificate into the signature (RFC 5035).")
+@click.option(
+    "--form",
+    type=click.Choice(["smime", "der", "pem"]),
+    default="smime",
+    help="smime: a message in, a message out. der, pem: any file in, bare CMS out.",
+)
+@click.option("--detached", is_flag=True, help="With der or pem: leave the content out.")
+@click.option("--at", type=Moment(), help="Signing time instead of now.")
+@click.option("-o", "--output", metavar="OUT", help="Default: standard output.")
+def command(  # noqa: PLR0913, PLR0917 - one argument for each option
+    file: str,
+    keys: Sequence[str],
+    password_file: str | None,
+    chain: Sequence[str],
+    digest: str,
+    pss: bool,  # noqa: FBT001 - click hands flags over by name, here and below
+    opaque: bool,  # noqa: FBT001
+    key_identifier: bool,  # noqa: FBT001
+    no_certificates: bool,  # noqa: FBT001
+    no_attributes: bool,  # noqa: FBT001
+    signing_certificate: bool,  # noqa: FBT001
+    form: str,
+    detached: bool,  # noqa: FBT001
+    at: datetime | None,
+    output: str | None,
+) -> None:
+    """Sign FILE (a message, or with --form der|pem any file; - for standard input)."""
+    now = at or datetime.now(UTC)
+    password = read_password(password_file)
+    further = read_certificates(chain)
+    signers = [
+        CmsSigner(
+            identity.key,
+            identity.certificate,
+            chain=(*identity.chain, *(c for c in further if c not in identity.chain)),
+            digest=digest,
+            pss=pss,
+            attributes=None if no_attributes else SignedAttributes(signing_certificate=signing_certificate),
+            by_key_identifier=key_identifier,
+            include_certificates=not no_certificates,
+        )
+        for identity in (_signing_identity(key, password) for key in keys)
+    ]
+    data = read_file(file)
+    if form == "smime":
+        if detached:
+            raise click.UsageError("--detached goes with --form der or pem; a message is clear-signed by default")
+        write_file(output, MessageSigner.of(*signers, clear=not opaque).sign(data, now=now))
+        return
+    if opaque:
+        raise click.UsageError("--opaque goes with messages; bare CMS holds its content unless --detached is given")
+    signed = sign_with(signers, data, now=now, detached=detached)
+    write_file(output, signed if form == "der" else _pem(signed))
+
+
+def _signing_identity(name: str, password: bytes | None) -> Identity:
+    identities = read_identities((name,), password)
+    able = [identity for identity in identities if identity.may_sign]
+    if not able:
+        raise InvalidKey(f"{name}: the key usage of its certificate does not allow signing")
+    return able[0]
+
+
+def _pem(der: bytes) -> bytes:
+    lines = pybase64.encodebytes(der).replace(b"\n", b"")
+    wrapped = b"\n".join(lines[start : start + 64] for start in range(0, len(lines), 64))
+    return b"-----BEGIN CMS-----\n" + wrapped + b"\n-----END CMS-----\n"
