@@ -81,7 +81,7 @@ class OpenedEnvelope:
     kind: str
     """`enveloped-data`, `auth-enveloped-data` or `encrypted-data`."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     content_type: str
     """Dotted type of the content: `oids.ID_DATA` for mail."""
 
