@@ -81,9 +81,7 @@ def addresses_of(entity: Entity, name: str) -> AddressList:
         found = parse_addresses(decode_guessing(unfold(raw.partition(b":")[2])))
         mailboxes += found.mailboxes
         defects += found.defects
-    return AddressList(
-        mailboxes=tuple(mailboxes), defects=tuple(dict.fromkeys(defects)), field_count=len(raw_fields)
-    )
+    return AddressList(mailboxes=tuple(mailboxes), defects=tuple(dict.fromkeys(defects)), field_count=len(raw_fields))
 
 
 def parse_addresses(text: str) -> AddressList:

@@ -31,15 +31,17 @@ __all__ = ["ClearSigned", "CmsPart", "Container", "Form", "Nested", "Plain", "cl
 
 _CMS_TYPES = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime", "application/cms"})
 _SIGNATURE_TYPES = frozenset({"application/pkcs7-signature", "application/x-pkcs7-signature"})
-_UNTOLD_TYPES = frozenset({
-    "application/octet-stream",
-    "application/octetstream",
-    "application/x-octet-stream",
-    "application/binary",
-    "application/download",
-    "application/force-download",
-    "application/unknown",
-})
+_UNTOLD_TYPES = frozenset(
+    {
+        "application/octet-stream",
+        "application/octetstream",
+        "application/x-octet-stream",
+        "application/binary",
+        "application/download",
+        "application/force-download",
+        "application/unknown",
+    }
+)
 """Types that say nothing: here the file name decides, and the content must look like CMS."""
 
 _HINTS = {

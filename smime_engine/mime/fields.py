@@ -20,11 +20,30 @@ from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.charsets import decode_guessing
 
-__all__ = ["HeaderField", "behind_comment", "header_end", "named_fields", "split_fields", "unfold"]
+__all__ = [
+    "FIELD",
+    "HeaderField",
+    "behind_comment",
+    "behind_empty_line",
+    "check_header",
+    "header_end",
+    "header_with_content_type",
+    "named_fields",
+    "split_fields",
+    "unfold",
+]
 
-_FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
-_HEADER = re.compile(rb"(?:" + _FIELD + rb")*+")
-_ONE_FIELD = re.compile(_FIELD)
+FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
+"""One field with its line end, as an expression; needs no flags."""
+
+_CONTENT_TYPE = rb"[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Tt][Yy][Pp][Ee][ \t]*+:"
+_OTHER_FIELDS = rb"(?:(?!" + _CONTENT_TYPE + rb")" + FIELD + rb")*+"
+_TYPED_HEADER = re.compile(
+    _OTHER_FIELDS + rb"(?:" + _CONTENT_TYPE + rb"([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)" + _OTHER_FIELDS + rb")?+",
+)
+_CONTENT_TYPE_FIELD = re.compile(_CONTENT_TYPE)
+_HEADER = re.compile(rb"(?:" + FIELD + rb")*+")
+_ONE_FIELD = re.compile(FIELD)
 _REST_OF_FIELD = re.compile(rb"[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
 _COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
 
@@ -55,11 +74,35 @@ def header_end(data: bytes, start: int, end: int, limits: Limits = DEFAULT_LIMIT
     found = _HEADER.match(data, start, min(end, start + limits.header_size + 1))
     assert found is not None  # the expression matches the empty string
     stop = found.end()
+    check_header(data, start, stop, limits)
+    return stop
+
+
+def header_with_content_type(data: bytes, start: int, end: int, limits: Limits) -> tuple[int, bytes | None, bool]:
+    """What `header_end` finds, what follows the colon of the first Content-Type field, and whether there are more."""
+    found = _TYPED_HEADER.match(data, start, min(end, start + limits.header_size + 1))
+    assert found is not None  # the expression matches the empty string
+    stop = found.end()
+    several = stop != end and _CONTENT_TYPE_FIELD.match(data, stop, end) is not None
+    if several:
+        stop = header_end(data, stop, end, limits)
+    check_header(data, start, stop, limits)
+    return stop, found[1], several
+
+
+def behind_empty_line(data: bytes, stop: int, end: int) -> int:
+    """Where the body begins whose header ends at `stop`: behind an empty line, or right there where none is."""
+    if data.startswith(b"\r\n", stop, end):
+        return stop + 2
+    return stop + 1 if data.startswith(b"\n", stop, end) else stop
+
+
+def check_header(data: bytes, start: int, stop: int, limits: Limits) -> None:
+    """Hold the header that fills the span from `start` to `stop` against the limits."""
     if stop - start > limits.header_size:
         raise LimitExceeded("header_size", limits.header_size, offset=start)
     if stop - start > limits.header_fields:  # a field has two octets at least: below that nothing needs counting
         _count_fields(data, start, stop, limits)
-    return stop
 
 
 def _count_fields(data: bytes, start: int, stop: int, limits: Limits) -> None:

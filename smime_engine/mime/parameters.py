@@ -26,7 +26,7 @@ __all__ = ["ContentType", "Parameterised", "encode_parameter", "parse_content_ty
 
 _WORD = r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]"
 _SIMPLE = re.compile(
-    rf"\s*+({_WORD}++(?:/{_WORD}++)?)\s*+((?:;\s*+{_WORD}++=(?:\"[^\"\\=]*+\"|{_WORD}++)\s*+)*+);?\s*+\Z",
+    rf"\s*+({_WORD}++(?:/{_WORD}++)?)\s*+((?:;\s*+{_WORD}++=(?:\"[^\"\\]*+\"|{_WORD}++)\s*+)*+);?\s*+\Z",
 )
 _SIMPLE_PARAMETER = re.compile(rf";\s*+({_WORD}++)=(?:\"([^\"]*+)\"|({_WORD}++))")
 """The form that nearly all mail has; `_tokens` reads everything."""
@@ -83,9 +83,7 @@ class ContentType(Parameterised):
         return self.value.partition("/")[2]
 
 
-def parse_content_type(
-    raw: bytes, *, default: str = "text/plain", limits: Limits = DEFAULT_LIMITS
-) -> ContentType:
+def parse_content_type(raw: bytes, *, default: str = "text/plain", limits: Limits = DEFAULT_LIMITS) -> ContentType:
     """Read what follows the colon of a Content-Type field; `default` where it is unusable (RFC 2045 section 5.2)."""
     if len(raw) <= _REMEMBERED_LENGTH and limits.mime_parameters >= _REMEMBERED_LENGTH // 4:
         return _remembered_content_type(raw, default)

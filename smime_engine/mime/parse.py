@@ -22,7 +22,14 @@ from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime import transfer
 from smime_engine.mime.defects import Defect
-from smime_engine.mime.fields import HeaderField, header_end, named_fields, split_fields
+from smime_engine.mime.fields import (
+    HeaderField,
+    behind_empty_line,
+    header_end,
+    header_with_content_type,
+    named_fields,
+    split_fields,
+)
 from smime_engine.mime.parameters import ContentType, Parameterised, parse_content_type, parse_parameterised
 
 __all__ = ["Entity", "parse_entity"]
@@ -32,6 +39,8 @@ _DEEPEST = 150
 
 _TEXT = ContentType(value="text/plain")
 _MESSAGE = ContentType(value="message/rfc822")
+_MESSAGES = frozenset({"message/rfc822", "message/global"})
+_ENCODINGS = {name.encode("ascii"): name for name in ("7bit", "8bit", "binary", "base64", "quoted-printable")}
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -100,8 +109,7 @@ class Entity(NamedTuple):
     @property
     def transfer_encoding(self) -> str:
         """The Content-Transfer-Encoding in lower case, empty where there is none."""
-        found = named_fields(self.header, b"content-transfer-encoding")
-        return parse_parameterised(found[0].partition(b":")[2]).value.strip() if found else ""
+        return _transfer_encoding(self.header)
 
     @property
     def disposition(self) -> Parameterised:
@@ -158,42 +166,33 @@ class _Parser:
         if self._parts > self._limits.mime_parts:
             raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=start)
         data = self._data
-        stop = header_end(data, start, end, self._limits)
-        if data.startswith(b"\r\n", stop, end):
-            body_start = stop + 2
-        elif data.startswith(b"\n", stop, end):
-            body_start = stop + 1
-        else:
-            body_start = stop
-            if stop != end:
-                defects = (*defects, Defect.HEADER_BROKEN_OFF)
-        content_type, defects = self._content_type(data[start:stop], default, defects)
+        stop, type_field, several = header_with_content_type(data, start, end, self._limits)
+        body_start = behind_empty_line(data, stop, end)
+        if body_start == stop != end:
+            defects += (Defect.HEADER_BROKEN_OFF,)
+        if several:
+            defects += (Defect.DUPLICATE_FIELD,)
+        content_type = default
+        if type_field is not None:
+            # RFC 2045 section 5.2: what cannot be read is text, whatever the multipart around it says.
+            content_type = parse_content_type(type_field, limits=self._limits)
+            defects += content_type.defects
         parts: tuple[Entity, ...] = ()
         preamble = epilogue = None
         if content_type.type == "multipart":
             spans, preamble, epilogue, found = self._split(body_start, end, content_type)
             defects += found
-            if depth >= self._depth and spans:
-                raise LimitExceeded("mime_depth", self._depth, offset=start)
+            self._check_depth(depth, start)
             inner = _MESSAGE if content_type.subtype == "digest" else _TEXT
-            parts = tuple(self.entity(first, last, depth + 1, inner) for first, last in spans)
-        elif content_type.value in {"message/rfc822", "message/global"} and _is_identity(data[start:stop]):
-            if depth >= self._depth:
-                raise LimitExceeded("mime_depth", self._depth, offset=start)
+            parts = tuple([self.entity(first, last, depth + 1, inner) for first, last in spans])
+        elif content_type.value in _MESSAGES and _transfer_encoding(data[start:stop]) in _IDENTITY:
+            self._check_depth(depth, start)
             parts = (self.message(body_start, end, depth + 1, ()),)
         return Entity(data, start, stop, body_start, end, content_type, parts, defects, preamble, epilogue)
 
-    def _content_type(
-        self, header: bytes, default: ContentType, defects: tuple[Defect, ...]
-    ) -> tuple[ContentType, tuple[Defect, ...]]:
-        found = named_fields(header, b"content-type")
-        if not found:
-            return default, defects
-        if len(found) > 1:
-            defects = (*defects, Defect.DUPLICATE_FIELD)
-        # RFC 2045 section 5.2: what cannot be read is text, whatever the multipart around it says.
-        content_type = parse_content_type(found[0].partition(b":")[2], limits=self._limits)
-        return content_type, defects + content_type.defects
+    def _check_depth(self, depth: int, start: int) -> None:
+        if depth >= self._depth:
+            raise LimitExceeded("mime_depth", self._depth, offset=start)
 
     def _split(
         self, start: int, end: int, content_type: ContentType
@@ -202,23 +201,30 @@ class _Parser:
         delimiter = self._delimiter(start, end, content_type)
         if delimiter is None:
             return [], None, None, (Defect.NO_BOUNDARY,)
+        data = self._data
         spans: list[tuple[int, int]] = []
         preamble = epilogue = None
         part_start = -1
-        position = start
-        while (found := self._boundary(delimiter, position, end)) is not None:
-            line, behind, closing = found
-            content_end = max(line - _line_end_before(self._data, line), start)
+        position = start - 1  # the line feed of the empty line behind the header
+        while (line := data.find(delimiter, position, end)) >= 0:
+            behind = line + len(delimiter)
+            closing = data.startswith(b"--", behind, end)
+            position = self._behind_line(behind + 2 * closing, end)
+            if not position:  # a longer boundary that begins with this one, or text
+                position = behind
+                continue
+            content_end = max(line - (data[line - 1] == 0x0D), start)
             if part_start < 0:
                 preamble = (start, content_end)
             else:
                 spans.append((part_start, max(content_end, part_start)))
                 if self._parts + len(spans) > self._limits.mime_parts:
                     raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=line)
-            part_start = position = behind
+            part_start = position
             if closing:
-                epilogue = (behind, end)
+                epilogue = (position, end)
                 break
+            position -= 1  # the line feed may be the one before the next boundary
         if part_start < 0:
             return [], None, None, (Defect.NO_PARTS,)
         if epilogue is None:
@@ -231,49 +237,28 @@ class _Parser:
         boundary = (content_type.parameter("boundary") or "").rstrip(" \t")
         if not boundary or "\n" in boundary:
             return None
-        delimiter = b"--" + boundary.encode("utf-8", "replace")
+        delimiter = b"\n--" + boundary.encode("utf-8", "replace")
         if not boundary.isascii() and self._data.find(delimiter, start, end) < 0:
-            return b"--" + boundary.encode("latin-1", "replace")
+            return b"\n--" + boundary.encode("latin-1", "replace")
         return delimiter
 
-    def _boundary(self, delimiter: bytes, position: int, end: int) -> tuple[int, int, bool] | None:
-        """The next boundary line at or behind `position`, which is a line start: (start, behind, is it the last?)."""
-        data = self._data
-        line = data.find(b"\n" + delimiter, position - 1, end) + 1
-        while line:
-            behind = line + len(delimiter)
-            closing = data.startswith(b"--", behind, end)
-            if closing:
-                behind += 2
-            after = _behind_line(data, behind, end)
-            if after is not None:
-                return line, after, closing
-            # A longer boundary that begins with this one, or text. Bounded, for each costs a turn of this loop.
-            self._lines += 1
-            if self._lines > 2 * self._limits.mime_parts:
-                raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=line)
-            line = data.find(b"\n" + delimiter, behind - 1, end) + 1
-        return None
+    def _behind_line(self, position: int, end: int) -> int:
+        """Offset behind the line, where only white space follows; 0 where anything else does."""
+        if self._data.startswith(b"\r\n", position, end):
+            return position + 2
+        line_end = self._data.find(b"\n", position, end)
+        stop = end if line_end < 0 else line_end
+        if not self._data[position:stop].strip(b" \t\r"):
+            return min(stop + 1, end)
+        self._lines += 1  # bounded, for each costs a turn of the loop
+        if self._lines > 2 * self._limits.mime_parts:
+            raise LimitExceeded("mime_parts", self._limits.mime_parts, offset=position)
+        return 0
 
 
-def _line_end_before(data: bytes, line: int) -> int:
-    """Octets of the line end before `line`: it belongs to the boundary that stands there."""
-    if data[line - 2 : line] == b"\r\n" and line >= 2:
-        return 2
-    return 1 if line else 0
-
-
-def _behind_line(data: bytes, position: int, end: int) -> int | None:
-    """Offset of the next line where only white space follows, else None."""
-    if data.startswith(b"\r\n", position, end):
-        return position + 2
-    line_end = data.find(b"\n", position, end)
-    stop = end if line_end < 0 else line_end
-    if data[position:stop].strip(b" \t\r"):
-        return None
-    return min(stop + 1, end)
-
-
-def _is_identity(header: bytes) -> bool:
+def _transfer_encoding(header: bytes) -> str:
     found = named_fields(header, b"content-transfer-encoding")
-    return not found or parse_parameterised(found[0].partition(b":")[2]).value in _IDENTITY
+    if not found:
+        return ""
+    value = found[0].partition(b":")[2].strip(b" \t\r\n").lower()
+    return _ENCODINGS.get(value) or parse_parameterised(value).value
