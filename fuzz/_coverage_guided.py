@@ -13,7 +13,7 @@ FINDINGS = Path("var/fuzz")
 
 
 def main(name: str, seconds: str) -> None:
-    """`python -m fuzz._coverage_guided NAME SECONDS`: fuzz one target; atheris ends the process, with a non-zero status after a finding."""
+    """`python -m fuzz._coverage_guided NAME SECONDS`; atheris ends the process, non-zero after a finding."""
     import atheris
 
     with atheris.instrument_imports(include=["smime_engine", "fuzz"]):

@@ -1,0 +1,32 @@
+"""The README's example runs as it stands there, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+
+from tests import pki
+from tests.surroundings import REPOSITORY
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+EXAMPLE_LINES = 18
+
+
+def test_the_example_signs_and_opens(tmp_path, monkeypatch, capsys):
+    alice = pki.authority().subordinate("Test CA").issue("Alice", "alice@example.org", kind="rsa2048", usage="sign")
+    (tmp_path / "alice.p12").write_bytes(alice.pkcs12(b"secret"))
+    (tmp_path / "root.pem").write_bytes(alice.root_pem)
+    (tmp_path / "message.eml").write_bytes(
+        b"From: alice@example.org\r\nTo: bob@example.net\r\nSubject: Hi\r\n\r\nHello!\r\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        assert block.count("\n") <= EXAMPLE_LINES
+    assert "VALID ('alice@example.org',) []" in capsys.readouterr().out
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (REPOSITORY / target).exists(), target
