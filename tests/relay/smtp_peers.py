@@ -191,10 +191,12 @@ class Client:
     async def reply(self) -> str:
         """The next reply, its lines separated by line feeds; empty when the connection was closed."""
         lines = []
-        while line := (await asyncio.wait_for(self.reader.readline(), 20)).decode():
-            lines.append(line.removesuffix("\r\n"))
-            if line[3:4] != "-":
-                break
+        # Not wait_for: in Python 3.11 that can swallow a cancellation.
+        async with asyncio.timeout(20):
+            while line := (await self.reader.readline()).decode():
+                lines.append(line.removesuffix("\r\n"))
+                if line[3:4] != "-":
+                    break
         return "\n".join(lines)
 
     async def write(self, data: bytes) -> None:

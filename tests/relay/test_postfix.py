@@ -169,7 +169,7 @@ smime unix - - n - 10 smtp
         ], log
         for message in world.messages:
             assert re.search(rb"by localhost with (UTF8SMTP|ESMTP) id [A-Z2-7]{16}[;\r]", message.content)
-        assert sum(body in message.content for message in world.messages) == 2
+        assert any(body in message.content for message in world.messages)
 
 
 async def test_postfix_keeps_what_the_gateway_cannot_deliver_now(configured):

@@ -131,9 +131,12 @@ class Gateway:
 
     async def close(self) -> None:
         """Give up what still runs, and close the connections to the next hop."""
-        for task in (*self._running, *self._background):
+        tasks = (*self._running, *self._background)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._running, *self._background, return_exceptions=True)
+        if tasks:
+            # In Python 3.11 wait_for, which aiosmtplib uses, can swallow a cancellation: do not wait for ever.
+            await asyncio.wait(tasks, timeout=5)
         await self.pool.close()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
