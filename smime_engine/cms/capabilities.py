@@ -109,7 +109,7 @@ DEFAULT_CAPABILITIES: tuple[Capability, ...] = (
             "aes256-cbc",
             "aes192-cbc",
             "aes128-cbc",
-            "3des-cbc",
+            "des-ede3-cbc",
         )
     ),
     Capability(oids.ID_ALG_CEK_HKDF_SHA256),

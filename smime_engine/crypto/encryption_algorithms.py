@@ -183,7 +183,7 @@ _CIPHERS = (
     _block_cipher("camellia256-cbc", oids.ID_CAMELLIA256_CBC, "camellia", 32, 16, status=Status.STRONG),
     _block_cipher("camellia192-cbc", oids.ID_CAMELLIA192_CBC, "camellia", 24, 16, status=Status.STRONG),
     _block_cipher("camellia128-cbc", oids.ID_CAMELLIA128_CBC, "camellia", 16, 16, status=Status.STRONG),
-    _block_cipher("3des-cbc", oids.DES_EDE3_CBC, "3des", 24, 8, status=Status.WEAK),
+    _block_cipher("des-ede3-cbc", oids.DES_EDE3_CBC, "3des", 24, 8, status=Status.WEAK),
     _rc2(128),
     _rc2(64),
     _block_cipher("des-cbc", oids.DES_CBC, "des", 8, 8, status=Status.WEAK),

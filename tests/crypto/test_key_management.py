@@ -194,7 +194,7 @@ def test_vectors_of_rfc_3211() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["aes128-cbc", "aes256-cbc", "3des-cbc", "des-cbc", "rc2-128-cbc"])
+@pytest.mark.parametrize("name", ["aes128-cbc", "aes256-cbc", "des-ede3-cbc", "des-cbc", "rc2-128-cbc"])
 @pytest.mark.parametrize("size", [5, 8, 16, 24, 32])
 def test_password_wraps(name: str, size: int) -> None:
     encryption = content_encryption(CONTENT_CIPHERS[name])
