@@ -27,6 +27,19 @@ ALLOWED_IMPORTERS = {
 }
 """External module → the only places of the product that may import it or anything below it."""
 
+WITH_IO = ("smime_engine/sources/", "smime_engine/cli/", "plugins/")
+REACHING_OUTSIDE = {
+    "open",
+    "io.open",
+    "print",
+    "input",
+    "breakpoint",
+    "exec",
+    "eval",
+    "datetime.now",
+    "datetime.utcnow",
+}
+
 MAXIMUM_LINES = 400
 MAXIMUM_EXCEPTIONS = 10
 
@@ -90,6 +103,14 @@ def test_every_marker_with_a_peer_is_registered(pytestconfig: pytest.Config):
 
     registered = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
     assert {peer.marker for peer in surroundings.peers()} <= registered
+
+
+@pytest.mark.parametrize("path", [path for path in PRODUCT if not path.as_posix().startswith(WITH_IO)], ids=str)
+def test_core_calls_nothing_that_reaches_outside(path: Path):
+    for node in ast.walk(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in REACHING_OUTSIDE, f"line {node.lineno} calls {called}"
 
 
 @pytest.mark.parametrize("package", ["smime_engine", "smime_smtp_relay", "smime_lab"])
