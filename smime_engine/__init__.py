@@ -11,9 +11,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from smime_engine.certificate import Certificate, certificates_from
+    from smime_engine.cms.addressing import (
+        KekRecipient,
+        KemRecipient,
+        KeyAgreementRecipient,
+        KeyTransportRecipient,
+        PasswordRecipient,
+        recipient_for,
+    )
     from smime_engine.cms.opening import DecryptionKeys
     from smime_engine.cms.signer import CmsSigner, SignedAttributes
-    from smime_engine.engine import MessageSigner, open_cms, open_message
+    from smime_engine.engine import (
+        MessageCompressor,
+        MessageEncryptor,
+        MessageSigner,
+        open_cms,
+        open_message,
+        seal_message,
+    )
     from smime_engine.errors import (
         ConfigurationError,
         DecryptionFailed,
@@ -42,9 +57,24 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "certificate": ("Certificate", "certificates_from"),
+    "cms.addressing": (
+        "KekRecipient",
+        "KemRecipient",
+        "KeyAgreementRecipient",
+        "KeyTransportRecipient",
+        "PasswordRecipient",
+        "recipient_for",
+    ),
     "cms.opening": ("DecryptionKeys",),
     "cms.signer": ("CmsSigner", "SignedAttributes"),
-    "engine": ("MessageSigner", "open_cms", "open_message"),
+    "engine": (
+        "MessageCompressor",
+        "MessageEncryptor",
+        "MessageSigner",
+        "open_cms",
+        "open_message",
+        "seal_message",
+    ),
     "errors": (
         "ConfigurationError",
         "DecryptionFailed",
@@ -87,14 +117,21 @@ __all__ = [
     "Identity",
     "InMemoryKey",
     "InvalidKey",
+    "KekRecipient",
+    "KemRecipient",
+    "KeyAgreementRecipient",
     "KeyRing",
+    "KeyTransportRecipient",
     "LimitExceeded",
     "Limits",
     "MalformedMessage",
+    "MessageCompressor",
+    "MessageEncryptor",
     "MessageSigner",
     "NoMatchingKey",
     "NotValid",
     "OpenedMessage",
+    "PasswordRecipient",
     "PathOptions",
     "PathReport",
     "PrivateKey",
@@ -114,6 +151,8 @@ __all__ = [
     "load_identity",
     "open_cms",
     "open_message",
+    "recipient_for",
+    "seal_message",
     "validate_path",
 ]
 

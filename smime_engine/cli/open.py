@@ -23,7 +23,6 @@ from smime_engine.cli.inputs import (
     read_file,
     read_identities,
     read_password,
-    tenant_collection,
     write_file,
 )
 from smime_engine.cli.rendering import as_json, as_lines, json_text
@@ -48,7 +47,6 @@ __all__ = ["command"]
 @click.option("--password-file", metavar="FILE", help="First line: the password of the keys.")
 @click.option("--message-password-file", metavar="FILE", help="First line: the password that the message is for.")
 @click.option("--trust", multiple=True, metavar="FILE|DIR", help="Trusted CA certificates (PEM, DER, PKCS #7).")
-@click.option("--collection", metavar="TENANT", help="Trust the certificate collection of a tenant's folder.")
 @click.option("--crl", "crls", multiple=True, metavar="FILE", help="Revocation list; may be repeated.")
 @click.option("--cert", "certificates", multiple=True, metavar="FILE", help="Further certificates, not trusted.")
 @click.option("--content", metavar="FILE", help="The content of a detached CMS signature.")
@@ -73,7 +71,6 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     password_file: str | None,
     message_password_file: str | None,
     trust: Sequence[str],
-    collection: str | None,
     crls: Sequence[str],
     certificates: Sequence[str],
     content: str | None,
@@ -94,7 +91,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             ring=KeyRing(read_identities(keys, read_password(password_file))),
             passwords=() if message_password is None else (message_password,),
         ),
-        "trust": tenant_collection(collection) if collection else collection_from(read_certificates(trust)),
+        "trust": collection_from(read_certificates(trust)),
         "certificates": read_certificates(certificates),
         "evidence": read_evidence(crls),
         "now": at or present,

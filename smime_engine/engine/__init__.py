@@ -4,6 +4,8 @@
 |---|---|---|
 | `open_message`, `open_cms` | peel all layers of a message, or of a bare CMS object, and judge them | `opening.py` |
 | `MessageSigner` | sign messages, everything constant precomputed | `signing.py` |
+| `MessageEncryptor`, `MessageCompressor` | encrypt for recipients; compress | `sealing.py` |
+| `seal_message` | apply any of these in any order | `sealing.py` |
 
 Only this layer knows both MIME and CMS. It does no I/O.
 """
@@ -11,6 +13,15 @@ Only this layer knows both MIME and CMS. It does no I/O.
 from __future__ import annotations
 
 from smime_engine.engine.opening import open_cms, open_message
+from smime_engine.engine.sealing import MessageCompressor, MessageEncryptor, Step, seal_message
 from smime_engine.engine.signing import MessageSigner
 
-__all__ = ["MessageSigner", "open_cms", "open_message"]
+__all__ = [
+    "MessageCompressor",
+    "MessageEncryptor",
+    "MessageSigner",
+    "Step",
+    "open_cms",
+    "open_message",
+    "seal_message",
+]

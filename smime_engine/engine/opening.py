@@ -22,7 +22,9 @@ from datetime import datetime
 
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
+from smime_engine.cms.compressed import decompress
 from smime_engine.cms.content_info import content_type_of, with_content_info
+from smime_engine.cms.encrypted import open_encrypted_data
 from smime_engine.cms.enveloped import OpenedEnvelope, open_envelope
 from smime_engine.cms.opening import DecryptionKeys
 from smime_engine.cms.signed import (
@@ -42,6 +44,7 @@ from smime_engine.mime.parse import Entity, parse_entity
 from smime_engine.problems import Finding, Problem
 from smime_engine.report import (
     CertificatesLayer,
+    CompressedLayer,
     EncryptedLayer,
     Layer,
     OpenedMessage,
@@ -56,13 +59,15 @@ __all__ = ["open_cms", "open_message"]
 
 _NO_KEYS = DecryptionKeys()
 
-_STRUCTURES = frozenset({
-    oids.ID_SIGNED_DATA,
-    oids.ID_ENVELOPED_DATA,
-    oids.ID_CT_AUTH_ENVELOPED_DATA,
-    oids.ID_ENCRYPTED_DATA,
-    oids.ID_CT_COMPRESSED_DATA,
-})
+_STRUCTURES = frozenset(
+    {
+        oids.ID_SIGNED_DATA,
+        oids.ID_ENVELOPED_DATA,
+        oids.ID_CT_AUTH_ENVELOPED_DATA,
+        oids.ID_ENCRYPTED_DATA,
+        oids.ID_CT_COMPRESSED_DATA,
+    }
+)
 
 
 def open_message(  # noqa: PLR0913 - each says another thing about the world; most callers need three
@@ -238,6 +243,10 @@ class _Peeling:
                 inner = self._signed_data(data, detached, lone=lone)
             elif content_type in {oids.ID_ENVELOPED_DATA, oids.ID_CT_AUTH_ENVELOPED_DATA}:
                 inner = self._encrypted(open_envelope(data, self.given.keys, limits=self.given.limits))
+            elif content_type == oids.ID_ENCRYPTED_DATA:
+                inner = self._encrypted(open_encrypted_data(data, self.given.keys, limits=self.given.limits))
+            elif content_type == oids.ID_CT_COMPRESSED_DATA:
+                inner = self._compressed(data)
             else:
                 raise UnsupportedAlgorithm(oids.name_of(content_type), purpose="CMS content")
             if inner is None:
@@ -271,6 +280,14 @@ class _Peeling:
             recipients=opened.recipients,
             opened_with=opened.opened_with,
             findings=opened.findings,
+        )
+        self.add(layer)
+        return opened.content_type, opened.content
+
+    def _compressed(self, data: bytes) -> tuple[str, bytes]:
+        opened = decompress(data, limits=self.given.limits)
+        layer = CompressedLayer(
+            algorithm=opened.algorithm, compressed_size=opened.compressed_size, size=len(opened.content)
         )
         self.add(layer)
         return opened.content_type, opened.content

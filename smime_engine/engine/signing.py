@@ -29,7 +29,7 @@ from smime_engine.mime.build import ClearSignedFrame, OpaqueFrame, boundary_from
 
 __all__ = ["MessageSigner"]
 
-Octets = bytes | bytearray | memoryview
+Octets = bytes | memoryview
 
 _BOUNDARY_OCTETS = 30
 
@@ -37,7 +37,7 @@ _BOUNDARY_OCTETS = 30
 class MessageSigner:
     """Signs messages with one key (`MessageSigner`) or several (`MessageSigner.of`). Usable from several threads."""
 
-    __slots__ = ("_clear", "_clear_frame", "_limits", "_opaque_frame", "_only", "_signers")
+    __slots__ = ("_clear", "_clear_frame", "_limits", "_only", "_opaque_frame", "_signers")
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import pybase64
@@ -74,7 +74,7 @@ class SplitMessage(NamedTuple):
         """The entity as one object; copies the body."""
         return b"".join((self.content_header, memoryview(self.message)[self.body_start :]))
 
-    def canonical(self, limits: Limits = DEFAULT_LIMITS) -> tuple[Octets, ...]:
+    def canonical(self, limits: Limits = DEFAULT_LIMITS) -> tuple[bytes | memoryview, ...]:
         """The entity in the form to sign, in pieces: a big clean body is a view of the message."""
         header = self.content_header
         if len(self.message) > _SMALL and is_clean_in_two(header, self.message, self.body_start):
@@ -202,9 +202,12 @@ class OpaqueFrame:
             f"Content-Disposition: attachment; filename={name}\r\n\r\n"
         ).encode("ascii")
 
-    def compose(self, outer: bytes, cms: Sequence[Octets]) -> bytes:
-        """The message: `outer` fields (empty, or ending in CRLF), and a CMS object in pieces as base64."""
-        if sum(map(len, cms)) <= _SMALL:
+    def compose(self, outer: bytes, cms: Iterable[Octets]) -> bytes:
+        """The message: `outer` fields (empty, or ending in CRLF), and a CMS object in pieces as base64.
+
+        Pieces may come as they are made; nothing holds them all at once.
+        """
+        if isinstance(cms, Sequence) and sum(map(len, cms)) <= _SMALL:
             return b"".join((outer, self.header, transfer.encode_base64(b"".join(cms))))
         # BytesIO hands out its octets without a copy, where a join would hold the result twice for a moment.
         buffer = io.BytesIO()
