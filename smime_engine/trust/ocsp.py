@@ -25,7 +25,7 @@ from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.names import comparable_name
 from smime_engine.trust.crl_entries import CRL_REASONS, unique
 
-__all__ = ["CertificateStatus", "OcspResponse", "ResponseStatus", "SingleResponse", "ocsp_request"]
+__all__ = ["CertificateStatus", "OcspResponse", "ResponseStatus", "SingleResponse", "ocsp_request", "with_nonce"]
 
 _INTEGER, _BIT_STRING, _OCTET_STRING, _OID, _ENUMERATED, _SEQUENCE = 0x02, 0x03, 0x04, 0x06, 0x0A, 0x30
 _GENERALIZED_TIME = 0x18
@@ -162,12 +162,18 @@ def ocsp_request(
         ber.encode(_INTEGER, serial.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)),
     )
     requests = ber.encode(_SEQUENCE, ber.encode(_SEQUENCE, certificate_identifier))
-    extensions = b""
-    if nonce is not None:
-        value = ber.encode(_OCTET_STRING, ber.encode(_OCTET_STRING, nonce))
-        extension = ber.encode(_SEQUENCE, oids.ID_PKIX_OCSP_NONCE.tlv, value)
-        extensions = ber.encode(0xA2, ber.encode(_SEQUENCE, extension))
-    return ber.encode(_SEQUENCE, ber.encode(_SEQUENCE, requests, extensions))
+    request = ber.encode(_SEQUENCE, ber.encode(_SEQUENCE, requests))
+    return request if nonce is None else with_nonce(request, nonce)
+
+
+def with_nonce(request: bytes, nonce: bytes) -> bytes:
+    """Add a nonce to a request that `ocsp_request` made without one."""
+    start, end = ber.content(request, 0, len(request), _SEQUENCE, expected="an OCSP request")
+    first, last = ber.content(request, start, end, _SEQUENCE, expected="an unsigned OCSP request")
+    value = ber.encode(_OCTET_STRING, ber.encode(_OCTET_STRING, nonce))
+    extension = ber.encode(_SEQUENCE, oids.ID_PKIX_OCSP_NONCE.tlv, value)
+    extensions = ber.encode(0xA2, ber.encode(_SEQUENCE, extension))
+    return ber.encode(_SEQUENCE, ber.encode(_SEQUENCE, request[first:last], extensions))
 
 
 def _issuer_hashes(certificate: Certificate, issuer: Certificate, algorithm: bytes) -> tuple[bytes, bytes]:
