@@ -128,7 +128,7 @@ def _authenticated_safe(pfx: pkcs12.Pfx, inside: Inside) -> Tree:
     if auth_safe["content_type"].native != "data":
         return tree_of(auth_safe, inside)  # public-key integrity: a SignedData
     encrypted = frozenset({(0x30, 0x30, 0xA0, 0x30, 0x30, 0xA0)})
-    der = ber.to_der(bytes(auth_safe["content"].native), octet_strings=encrypted)
+    der = ber.to_der(bytes(auth_safe["content"]), octet_strings=encrypted)
     safes = pkcs12.AuthenticatedSafe.load(bytes(der), strict=True)
     return elements_tree(safes, lambda safe: _safe(safe, inside))
 
@@ -136,7 +136,7 @@ def _authenticated_safe(pfx: pkcs12.Pfx, inside: Inside) -> Tree:
 def _safe(safe: cms.ContentInfo, inside: Inside) -> Tree:
     if safe["content_type"].native != "data":
         return tree_of(safe, inside)
-    der = ber.to_der(bytes(safe["content"].native))
+    der = ber.to_der(bytes(safe["content"]))
     bags = elements_tree(pkcs12.SafeContents.load(bytes(der), strict=True), lambda bag: _bag(bag, inside))
     return Titled("id-data", {"contentType": Leaf("id-data"), "bags": bags}, bags)
 

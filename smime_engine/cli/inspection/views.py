@@ -44,12 +44,18 @@ def _general_name(value: Any, inside: Inside) -> Tree:
     if value.name == "other_name":
         chosen = value.chosen
         type_ = oid_leaf(oids.decode_oid(chosen["type_id"].contents))
-        inner = guarded(lambda: any_der(chosen["value"].dump()))
+        inner = guarded(lambda: any_der(_inside_tag(chosen["value"].dump())))
         return Titled(f"{form} {type_.value}", {"form": Leaf(form), "type": type_, "value": inner}, inner)
     # The text as it stands: asn1crypto would turn A-labels into Unicode, and so hide what was signed.
     chosen = value.chosen
     inner = Leaf(_text(chosen.contents)) if value.name in _TEXT_NAMES else tree_of(chosen, inside)
     return Titled(form, {"form": Leaf(form), "value": inner}, inner)
+
+
+def _inside_tag(der: bytes) -> bytes:
+    """What an EXPLICIT tag surrounds."""
+    _, start, end = ber.read_header(der, 0, len(der))
+    return der[start:end]
 
 
 _TEXT_NAMES = {"rfc822_name", "dns_name", "uniform_resource_identifier"}
@@ -169,13 +175,13 @@ def _revoked_certificate(value: Any, inside: Inside) -> Tree:
 def _extension(value: Any, inside: Inside) -> Tree:
     identifier = oid_leaf(oids.decode_oid(value["extn_id"].contents))
     critical = bool(value["critical"].native)
-    octets = value["extn_value"]
-    inner = guarded(lambda: _parsed_extension(octets, inside))
+    inner = guarded(lambda: _parsed_extension(value, inside))
     fields: dict[str, Tree] = {"extnID": identifier, "critical": Leaf(critical), "extnValue": inner}
     return Titled(str(identifier.value), fields, inner, note="critical" if critical else "")
 
 
-def _parsed_extension(octets: Any, inside: Inside) -> Tree:
+def _parsed_extension(value: Any, inside: Inside) -> Tree:
+    octets = value["extn_value"]  # raises where the value is not of the type that the identifier demands
     content = bytes(octets.contents)
     parsed = octets.parsed
     if type(parsed) in {core.OctetString, core.OctetBitString}:
@@ -257,7 +263,7 @@ def _compressed(value: Any, inside: Inside) -> Tree:
 def _decompressed(value: Any, inside: Inside) -> Tree:
     content_type = oids.decode_oid(value["content_type"].contents)
     inflate = zlib.decompressobj()
-    octets = inflate.decompress(bytes(value["content"].native), DEFAULT_LIMITS.decompressed_size)
+    octets = inflate.decompress(bytes(value["content"]), DEFAULT_LIMITS.decompressed_size)
     if inflate.unconsumed_tail:
         raise LimitExceeded("decompressed_size", DEFAULT_LIMITS.decompressed_size)
     return _opened(content_type, octets, inside)
@@ -297,7 +303,7 @@ def _content_info(value: Any, inside: Inside) -> Tree:
 
 def _content(content_type: str, content: Any, inside: Inside) -> Tree:
     if isinstance(content, core.ParsableOctetString | core.OctetString):
-        return _opened(content_type, bytes(content.native), inside)
+        return _opened(content_type, bytes(content), inside)
     return any_der(content.dump()) if isinstance(content, core.Any) else tree_of(content, inside)
 
 
