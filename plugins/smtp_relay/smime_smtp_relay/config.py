@@ -92,6 +92,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When and as whom messages are signed: `[signing]`."""
 
+    form: Literal["clear", "opaque"] = "clear"
+    """`clear` is multipart/signed, which readers without S/MIME can read; `opaque` survives relays that change text."""
     no_key: Otherwise = Otherwise.PASS
     no_key_status: Annotated[str, msgspec.Meta(pattern=r"^5\.\d{1,3}\.\d{1,3}$")] = "5.7.5"
     sender_must_match: Binding = Binding.NONE
@@ -129,7 +131,8 @@ class IdentityFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     addresses: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
     """Every address of these domains that has no identity of its own."""
-    digest: Literal["sha256", "sha384", "sha512"] = "sha256"
+    digest: Literal["sha256", "sha384", "sha512"] | None = None
+    """By default the one that suits the key."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -95,7 +95,9 @@ class Gateway:
         next_hop = configuration.next_hop
         password = None if next_hop.password_file is None else read_password(next_hop.password_file).decode()
         self.configuration = configuration
-        self.identities: Identities = load_identities(configuration.identity)
+        self.identities: Identities = load_identities(
+            configuration.identity, clear=configuration.signing.form == "clear"
+        )
         self.pool = Pool(next_hop, tls_context(next_hop), hostname=configuration.hostname, password=password)
         self.memory = Memory(configuration.limits.memory)
         self.sessions: set[Session] = set()

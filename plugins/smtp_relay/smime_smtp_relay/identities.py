@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+from smime_engine import MessageSigner, load_identity
 from smime_engine.addresses import comparable_address, comparable_domain
 from smime_engine.certificate import Certificate
-from smime_engine.errors import ConfigurationError, InvalidKey
+from smime_engine.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
 from smime_smtp_relay.config import IdentityFile
 
 __all__ = ["Identities", "SigningIdentity", "load_identities", "read_password"]
@@ -27,7 +27,7 @@ class SigningIdentity:
 
     name: str
     """The file it came from, for people."""
-    signer: Any
+    signer: MessageSigner
     certificate: Certificate
     addresses: tuple[str, ...]
     domains: tuple[str, ...]
@@ -54,9 +54,12 @@ class Identities:
         return found if found is not None and found.valid_at(now) else None
 
 
-def load_identities(files: Iterable[IdentityFile]) -> Identities:
-    """Read all key files; ConfigurationError names the file that cannot be used and why."""
-    return Identities(_loaded(file) for file in files)
+def load_identities(files: Iterable[IdentityFile], *, clear: bool = True) -> Identities:
+    """Read all key files; ConfigurationError names the file that cannot be used and why.
+
+    `clear` makes signers of multipart/signed, else of opaque application/pkcs7-mime.
+    """
+    return Identities(_loaded(file, clear=clear) for file in files)
 
 
 def read_password(path: Path) -> bytes:
@@ -67,22 +70,22 @@ def read_password(path: Path) -> bytes:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
-def _loaded(file: IdentityFile) -> SigningIdentity:
+def _loaded(file: IdentityFile, *, clear: bool) -> SigningIdentity:
     for address in file.addresses:
         if comparable_address(address) is None:
             raise ConfigurationError(f"{file.file}: {address} is no e-mail address")
     for domain in file.domains:
         if comparable_domain(domain) is None:
             raise ConfigurationError(f"{file.file}: {domain} is no domain")
-    from smime_engine import MessageSigner, load_identity
-
     password = None if file.password_file is None else read_password(file.password_file)
     try:
         identity = load_identity(file.file.read_bytes(), password)
-        signer = MessageSigner(identity.key, identity.certificate, chain=identity.chain, digest=file.digest)
+        signer = MessageSigner(
+            identity.key, identity.certificate, chain=identity.chain, digest=file.digest or "", clear=clear
+        )
     except OSError as error:
         raise ConfigurationError(f"{file.file}: {error.strerror}") from error
-    except InvalidKey as error:
+    except (InvalidKey, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{file.file}: {error}") from error
     return SigningIdentity(
         name=file.file.name,
