@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# name -> "module:attribute"; the module is imported when the command is called or its help is shown.
+# name -> (module with a click command named `command`, one line for the list); imported when the command is called.
 _COMMANDS = {
-    "sign": "smime_engine.cli.sign:command",
-    "encrypt": "smime_engine.cli.encrypt:command",
-    "open": "smime_engine.cli.open:command",
-    "inspect": "smime_engine.cli.inspect:command",
-    "path": "smime_engine.cli.path:command",
-    "tenant": "smime_engine.cli.tenant:command",
+    "sign": ("smime_engine.cli.sign", "Sign a message, or any file as bare CMS."),
+    "encrypt": ("smime_engine.cli.encrypt", "Encrypt a message, or any file as bare CMS."),
+    "open": ("smime_engine.cli.open", "Open a message: decrypt, verify, say what was found."),
+    "inspect": ("smime_engine.cli.inspect", "Show what is in a message, CMS object, certificate or PKCS #12 file."),
+    "path": ("smime_engine.cli.path", "Validate the path of a certificate."),
+    "tenant": ("smime_engine.cli.tenant", "Manage a tenant's certificate collection and settings."),
 }
 _ENTRY_POINTS = "smime_engine.commands"
 
@@ -41,8 +41,7 @@ class _LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in _COMMANDS:
-            module, _, attribute = _COMMANDS[cmd_name].partition(":")
-            command = getattr(import_module(module), attribute)
+            command = import_module(_COMMANDS[cmd_name][0]).command
         else:
             points = {point.name: point for point in _plugin_entry_points()}
             if cmd_name not in points:
@@ -50,6 +49,14 @@ class _LazyGroup(click.Group):
             command = points[cmd_name].load()
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any of them but the plugins', whose texts are their own."""
+        rows = [(name, text) for name, (_, text) in _COMMANDS.items()]
+        points = sorted(_plugin_entry_points(), key=lambda point: point.name)
+        rows += ((point.name, point.load().get_short_help_str(100)) for point in points)
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def _plugin_entry_points() -> Sequence[EntryPoint]:

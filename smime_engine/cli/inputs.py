@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+import pybase64
 
 from smime_engine.certificate import Certificate, certificates_from
 from smime_engine.errors import ConfigurationError, InvalidKey, MalformedMessage, SmimeError
@@ -22,6 +23,7 @@ from smime_engine.trust.evidence import Evidence, revocation_lists_from
 __all__ = [
     "Moment",
     "collection_from",
+    "pem_text",
     "read_certificates",
     "read_evidence",
     "read_file",
@@ -128,3 +130,10 @@ def collection_from(trusted: Iterable[Certificate]) -> TrustCollection | None:
     if not anchors:
         return TrustCollection(certificates)
     return TrustCollection(anchors, tuple(c for c in certificates if not c.is_self_issued))
+
+
+def pem_text(der: bytes) -> bytes:
+    """CMS as PEM (RFC 7468 section 9)."""
+    digits = pybase64.b64encode(der)
+    lines = b"\n".join(digits[start : start + 64] for start in range(0, len(digits), 64))
+    return b"-----BEGIN CMS-----\n" + lines + b"\n-----END CMS-----\n"

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
-import pybase64
 
 from smime_engine.cli.inputs import (
     Moment,
+    pem_text,
     read_certificates,
     read_file,
     read_identities,
@@ -95,7 +95,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     if opaque:
         raise click.UsageError("--opaque goes with messages; bare CMS holds its content unless --detached is given")
     signed = sign_with(signers, data, now=now, detached=detached)
-    write_file(output, signed if form == "der" else _pem(signed))
+    write_file(output, signed if form == "der" else pem_text(signed))
 
 
 def _signing_identity(name: str, password: bytes | None) -> Identity:
@@ -104,9 +104,3 @@ def _signing_identity(name: str, password: bytes | None) -> Identity:
     if not able:
         raise InvalidKey(f"{name}: the key usage of its certificate does not allow signing")
     return able[0]
-
-
-def _pem(der: bytes) -> bytes:
-    lines = pybase64.encodebytes(der).replace(b"\n", b"")
-    wrapped = b"\n".join(lines[start : start + 64] for start in range(0, len(lines), 64))
-    return b"-----BEGIN CMS-----\n" + wrapped + b"\n-----END CMS-----\n"
