@@ -57,6 +57,9 @@ class Limits:
     recipients: int = 20_000
     """RecipientInfos of one EnvelopedData; matching is linear, unwrapping happens only for those that match."""
 
+    envelope_head: int = 16 * 1024 * 1024
+    """Recipients of an envelope that is read piece by piece: 20,000 with RSA-4096 take 14 MB."""
+
     unwrap_attempts: int = 64
     """Private-key operations spent on one EnvelopedData."""
 

@@ -20,7 +20,16 @@ from smime_engine.crypto.digests import split_identifier
 from smime_engine.errors import LimitExceeded, MalformedMessage, UnsupportedAlgorithm
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["Compressed", "Decompressed", "compress", "compressed_pieces", "decompress", "parse_compressed_data"]
+__all__ = [
+    "Compressed",
+    "Decompressed",
+    "check_algorithm",
+    "compress",
+    "compressed_pieces",
+    "decompress",
+    "decompressed_pieces",
+    "parse_compressed_data",
+]
 
 Octets = bytes | bytearray | memoryview
 
@@ -63,15 +72,20 @@ def decompress(data: bytes | memoryview, *, limits: Limits = DEFAULT_LIMITS) -> 
     zlib.
     """
     found = parse_compressed_data(data, limits=limits)
-    oid, _ = split_identifier(found.algorithm)
-    if oid != oids.ID_ALG_ZLIB_COMPRESS:
-        raise UnsupportedAlgorithm(oids.name_of(oid), purpose="compression")
+    check_algorithm(found.algorithm)
     return Decompressed(
         content=b"".join(decompressed_pieces((found.compressed,), limits=limits)),
         content_type=found.content_type,
         algorithm="zlib",
         compressed_size=len(found.compressed),
     )
+
+
+def check_algorithm(identifier: bytes) -> None:
+    """Refuse what is not zlib, by name. Raises UnsupportedAlgorithm."""
+    oid, _ = split_identifier(identifier)
+    if oid != oids.ID_ALG_ZLIB_COMPRESS:
+        raise UnsupportedAlgorithm(oids.name_of(oid), purpose="compression")
 
 
 def decompressed_pieces(compressed: Iterable[Octets], *, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:

@@ -37,12 +37,15 @@ from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.problems import Finding
 
 __all__ = [
+    "AUTH_ENVELOPED_DATA",
+    "ENVELOPED_DATA",
     "Envelope",
     "OpenedEnvelope",
     "associated_data",
     "check_cipher",
     "keys_with_certificates",
     "open_envelope",
+    "originator_certificates",
     "parse_envelope",
 ]
 
@@ -141,7 +144,7 @@ def open_envelope(data: Octets, keys: DecryptionKeys, *, limits: Limits = DEFAUL
 
 
 def check_cipher(kind: str, encryption: ContentEncryption) -> None:
-    """Refuse AEAD in EnvelopedData and everything else in AuthEnvelopedData."""
+    """Refuse AEAD outside of AuthEnvelopedData, and everything else there."""
     if encryption.cipher.authenticates is (kind == AUTH_ENVELOPED_DATA):
         return
     wanted = "an authenticating" if kind == AUTH_ENVELOPED_DATA else "no authenticating"
@@ -197,7 +200,7 @@ def _parse(data: Octets, *, limits: Limits) -> Envelope:
     return Envelope(
         kind,
         int.from_bytes(data[start : min(end, start + 9)], "big", signed=True),
-        _certificates(data, by_tag[0xA0], limits) if 0xA0 in by_tag else (),
+        originator_certificates(data[by_tag[0xA0][1] : by_tag[0xA0][3]], limits) if 0xA0 in by_tag else (),
         parse_recipient_infos(data, recipients_start, recipients_end, limits=limits),
         parse_encrypted_content_info(data, encrypted_start, encrypted_end, limits=limits),
         attributes if authenticated else b"",
@@ -218,13 +221,13 @@ def _content(data: Octets, element: ber.Element | None) -> bytes:
     return b"" if element is None else bytes(data[element[2] : element[3]])
 
 
-def _certificates(data: Octets, originator_info: ber.Element, limits: Limits) -> tuple[bytes, ...]:
-    """X.509 certificates of an OriginatorInfo; other kinds and CRLs are of no use here."""
-    _, _, start, end = originator_info
+def originator_certificates(info: Octets, limits: Limits) -> tuple[bytes, ...]:
+    """X.509 certificates of an OriginatorInfo with its tag [0], DER; other kinds and CRLs are of no use here."""
+    start, end = ber.content(info, 0, len(info), 0xA0, expected="an OriginatorInfo, [0]")
     found: list[bytes] = []
-    for tag, _, first, last in ber.children(data, start, end, limits):
+    for tag, _, first, last in ber.children(info, start, end, limits):
         if tag == 0xA0:
-            found += ber.elements(data, first, last, limits)
+            found += ber.elements(info, first, last, limits)
     if len(found) > limits.certificates:
         raise LimitExceeded("certificates", limits.certificates, offset=start)
     return tuple(der for der in found if der[0] == 0x30)

@@ -4,7 +4,8 @@
     Encryptor(choice.recipients, cipher=choice.cipher, derives_key=choice.derives_key)
 
 One content is encrypted once for all, so that the cipher must suit everybody: the first one in the order of preference
-that all announce. Who announces nothing is taken to read AES in CBC mode, as everything since 2010 does. and key wrap are each recipient's own. Nothing weak is ever chosen unless the caller's order of preference contains it
+that all announce. Who announces nothing is taken to read AES in CBC mode, as everything since 2010 does. RSA scheme
+and key wrap are each recipient's own. Nothing weak is ever chosen unless the caller's order of preference contains it
 or the caller demands it.
 
 Does not: look for capabilities in signatures, decide who gets the message, or refuse to send.
@@ -116,7 +117,8 @@ def choose_encryption(
 
     `preference`: acceptable ciphers, best first; `assumed`: what those read of whom nothing is known, the first of them
     being the default where there is no common one; `demanded`: a policy's cipher, whatever is announced; `rsa_scheme`:
-    for recipients who do not announce OAEP. Raises UnsupportedAlgorithm for unknown ciphers and for certificates whose keys only sign.
+    for recipients who do not announce OAEP. Raises UnsupportedAlgorithm for unknown ciphers and for certificates whose
+    keys only sign.
     """
     for name in (*preference, *assumed, demanded or assumed[0]):
         if name not in CONTENT_CIPHERS:
@@ -139,7 +141,10 @@ def choose_encryption(
 
 
 def _cipher(
-    announced: Sequence[tuple[str, ...] | None], preference: Sequence[str], assumed: Sequence[str], demanded: str | None
+    announced: Sequence[tuple[str, ...] | None],
+    preference: Sequence[str],
+    assumed: Sequence[str],
+    demanded: str | None,
 ) -> tuple[str, list[Explanation]]:
     explanations = [
         Explanation(reason=Reason.NO_CAPABILITIES, recipient=place)
