@@ -68,6 +68,7 @@ _CMS_START = re.compile(
     re.DOTALL,
 )
 _PEM = re.compile(rb"-----BEGIN (?:CMS|PKCS ?#?7)-----\s(.*?)(?:-----END|\Z)", re.DOTALL)
+_LINE_END = re.compile(rb"\r*+\n")
 _LOOKS_LIKE_BASE64 = re.compile(rb"\s*M[A-Za-z0-9+/=\s]*\Z")
 
 
@@ -93,12 +94,12 @@ class ClearSigned:
     def candidates(self) -> Iterator[memoryview | bytes]:
         """The octets that may have been signed: first as they stand, then, where that differs, with CRLF line ends.
 
-        RFC 8551 section 3.1.1 demands the CRLF form before signing; a mailbox that stores bare LF has lost it. The
-        second form is made only when it is asked for.
+        RFC 8551 section 3.1.1 demands the CRLF form before signing; a mailbox that stores bare LF has lost it, and a
+        relay that turns CRLF into CR CRLF too. The second form is made only when it is asked for.
         """
         yield self.content.raw
         octets = bytes(self.content.raw)
-        canonical = octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        canonical = _LINE_END.sub(b"\r\n", octets)
         if canonical != octets:
             yield canonical
 
