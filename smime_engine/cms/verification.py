@@ -145,7 +145,7 @@ def verify_signer(
 
     `content` is the detached content (None: the embedded one); several signers share one `ContentDigests`.
     `certificate` is the signer's; of several candidates, the one under which the signature is right is used, else the
-    first. Never raises for what a message holds, LimitExceeded for too many attributes apart.
+    first. Never raises, whatever the message holds; more than `limits.attributes` are malformed attributes.
     """
     if not isinstance(content, ContentDigests):
         content = ContentDigests(signed.content if content is None else content)
