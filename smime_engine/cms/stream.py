@@ -5,7 +5,7 @@
     oid = reader.value(limit)
 
 Does no I/O: `chunks` is any iterable of octets. Memory is bounded by the largest chunk and by the limits given for
-single values; time is linear. A parser built on this raises MalformedMessage (LimitExceeded is one) for whatever is wrong.
+single values; time is linear. A parser built on this raises MalformedMessage (LimitExceeded is one) for every fault.
 
 Standards: X.690 sections 8.1.3 (lengths), 8.1.5 (end-of-contents), 8.7.3 (segments of an OCTET STRING).
 """
