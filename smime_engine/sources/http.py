@@ -30,10 +30,10 @@ from smime_engine.sources.cache import CachedFile, DiskCache
 from smime_engine.sources.fetched import Fetched, Gathered, gathered, kept_until, read_answer
 from smime_engine.sources.ldap_urls import fetch_ldap
 from smime_engine.sources.network_guard import AddressGuard, GuardedResolver
-from smime_engine.sources.transport import HttpTransport, Request
+from smime_engine.sources.transport import HttpTransport, RefusedRequest, Request
 from smime_engine.trust.evidence import Evidence, FetchFailure
 from smime_engine.trust.ocsp import with_nonce
-from smime_engine.trust.wanted import Crl, Issuer, Ocsp, Wanted
+from smime_engine.trust.wanted import Crl, Ocsp, Wanted
 
 __all__ = ["FetchRules", "Fetched", "Fetcher", "Gathered", "gathered"]
 
@@ -262,33 +262,28 @@ class Fetcher:
 
     async def _body(self, wanted: Wanted, nonce: bytes | None) -> bytes:
         url = wanted.url or ""
+        size = self.rules.crl_size if isinstance(wanted, Crl) else self.rules.certificates_size
         if url.lower().startswith(("ldap://", "ldaps://")):
-            size = self.rules.crl_size if isinstance(wanted, Crl) else self.rules.certificates_size
             return await fetch_ldap(url, resolver=self._resolver, size=size, seconds=self.rules.seconds)
-        return await self._transport.exchange(self._request(wanted, url, nonce))
+        if isinstance(wanted, Ocsp):
+            return await self._ask_responder(wanted, nonce)
+        return await self._transport.exchange(Request(url=url, size=size))
 
-    def _request(self, wanted: Wanted, url: str, nonce: bytes | None) -> Request:
-        match wanted:
-            case Crl():
-                return Request(url=url, size=self.rules.crl_size)
-            case Issuer():
-                return Request(url=url, size=self.rules.certificates_size)
-            case Ocsp():
-                return self._ocsp_request(wanted, nonce)
-
-    def _ocsp_request(self, wanted: Ocsp, nonce: bytes | None) -> Request:
+    async def _ask_responder(self, wanted: Ocsp, nonce: bytes | None) -> bytes:
         accept = "application/ocsp-response"
+        size = self.rules.ocsp_size
         path = quote(base64.b64encode(wanted.request).decode(), safe="")
         if nonce is None and self.rules.ocsp_get and len(path) <= _SHORT_GET:
-            url = f"{wanted.url.rstrip('/')}/{path}"
-            return Request(url=url, size=self.rules.ocsp_size, accept=accept)
+            request = Request(url=f"{wanted.url.rstrip('/')}/{path}", size=size, accept=accept)
+            try:
+                return await self._transport.exchange(request)
+            except RefusedRequest:
+                # QUIRK: responders that know POST alone (OpenSSL's own before 1.1) answer a GET with an HTTP error.
+                pass
         body = wanted.request if nonce is None else with_nonce(wanted.request, nonce)
-        return Request(
-            url=wanted.url,
-            size=self.rules.ocsp_size,
-            body=body,
-            content_type="application/ocsp-request",
-            accept=accept,
+        kind = "application/ocsp-request"
+        return await self._transport.exchange(
+            Request(url=wanted.url, size=size, body=body, content_type=kind, accept=accept)
         )
 
     async def _read(self, wanted: Wanted, body: bytes, nonce: bytes | None = None) -> Fetched:

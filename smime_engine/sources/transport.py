@@ -20,12 +20,16 @@ from yarl import URL
 from smime_engine.errors import SourceUnavailable
 from smime_engine.sources.network_guard import AddressGuard, ForbiddenAddress, GuardedResolver
 
-__all__ = ["HttpTransport", "Request"]
+__all__ = ["HttpTransport", "RefusedRequest", "Request"]
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _KEEP_METHOD = {307, 308}
 _LONGEST_URL = 4_096
 _CHUNK = 64 * 1024
+
+
+class RefusedRequest(SourceUnavailable):
+    """The server answered, with an HTTP status other than 200."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +130,7 @@ class HttpTransport:
             if response.status in _REDIRECTS and "Location" in response.headers:
                 return response.status, response.headers["Location"]
             if response.status != 200:
-                raise SourceUnavailable(f"the server answers HTTP {response.status}")
+                raise RefusedRequest(f"the server answers HTTP {response.status}")
             return await _limited(response, request.size)
 
 

@@ -155,7 +155,7 @@ def _signer(
     crl: RevocationList, delta: RevocationList | None, issuer: Certificate, situation: Situation
 ) -> tuple[str, Certificate | None]:
     """Who signed this list and may (steps (f), (g), (h)) -> ("", signer), or (why nobody did, None)."""
-    fault = "the certificate of its issuer was not found"
+    fault = f"no certificate was found for the key of {crl.issuer} that signed it"
     for signer in _signers(crl, issuer, situation):
         if signer.key_usage is not None and "cRLSign" not in signer.key_usage:
             fault = f"the key usage of {signer.subject} does not allow signing revocation lists"
