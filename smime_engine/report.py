@@ -23,6 +23,7 @@ from smime_engine.trust.wanted import Wanted
 __all__ = [
     "CertificatesLayer",
     "CompressedLayer",
+    "DigestedLayer",
     "EncryptedLayer",
     "Layer",
     "OpenedMessage",
@@ -163,6 +164,17 @@ class CompressedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DigestedLayer:
+    """A DigestedData (RFC 5652 section 7): a digest protects against accidents, not against anybody."""
+
+    algorithm: str
+    intact: bool
+    """Whether the digest fits the content."""
+
+    kind = "digested"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CertificatesLayer:
     """A certs-only SignedData (RFC 8551 section 3.8): it carries certificates and CRLs and signs nothing."""
 
@@ -172,7 +184,7 @@ class CertificatesLayer:
     kind = "certificates"
 
 
-Layer = SignedLayer | EncryptedLayer | CompressedLayer | CertificatesLayer
+Layer = SignedLayer | EncryptedLayer | CompressedLayer | DigestedLayer | CertificatesLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from smime_engine.problems import Verdict
 from smime_engine.report import (
     CertificatesLayer,
     CompressedLayer,
+    DigestedLayer,
     EncryptedLayer,
     Layer,
     OpenedMessage,
@@ -69,6 +70,8 @@ def _layer(layer: Layer) -> dict[str, Any]:
             }
         case CompressedLayer():
             return {"kind": layer.kind, "algorithm": layer.algorithm, "size": layer.size}
+        case DigestedLayer():
+            return {"kind": layer.kind, "algorithm": layer.algorithm, "intact": layer.intact}
         case CertificatesLayer():
             return {"kind": layer.kind, "certificates": len(layer.certificates), "crls": len(layer.crls)}
 
@@ -163,6 +166,8 @@ def _layer_lines(layer: Layer) -> Iterator[str]:
             yield from (f"  {finding.problem.name}: {finding}" for finding in layer.findings)
         case CompressedLayer():
             yield f"compressed: {layer.algorithm}, {layer.compressed_size:,} to {layer.size:,} bytes"
+        case DigestedLayer():
+            yield f"digested: {layer.algorithm}, {'intact' if layer.intact else 'damaged'}"
         case CertificatesLayer():
             yield f"certificates only: {len(layer.certificates)} certificates, {len(layer.crls)} revocation lists"
 

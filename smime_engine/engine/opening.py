@@ -24,6 +24,7 @@ from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
 from smime_engine.cms.compressed import decompress
 from smime_engine.cms.content_info import content_type_of, with_content_info
+from smime_engine.cms.digested import open_digested_data
 from smime_engine.cms.encrypted import open_encrypted_data
 from smime_engine.cms.enveloped import OpenedEnvelope, open_envelope
 from smime_engine.cms.opening import DecryptionKeys
@@ -45,6 +46,7 @@ from smime_engine.problems import Finding, Problem
 from smime_engine.report import (
     CertificatesLayer,
     CompressedLayer,
+    DigestedLayer,
     EncryptedLayer,
     Layer,
     OpenedMessage,
@@ -247,6 +249,8 @@ class _Peeling:
                 inner = self._encrypted(open_encrypted_data(data, self.given.keys, limits=self.given.limits))
             elif content_type == oids.ID_CT_COMPRESSED_DATA:
                 inner = self._compressed(data)
+            elif content_type == oids.ID_DIGESTED_DATA:
+                inner = self._digested(data)
             else:
                 raise UnsupportedAlgorithm(oids.name_of(content_type), purpose="CMS content")
             if inner is None:
@@ -290,6 +294,13 @@ class _Peeling:
             algorithm=opened.algorithm, compressed_size=opened.compressed_size, size=len(opened.content)
         )
         self.add(layer)
+        return opened.content_type, opened.content
+
+    def _digested(self, data: bytes) -> tuple[str, bytes]:
+        opened = open_digested_data(data, limits=self.given.limits)
+        self.add(DigestedLayer(algorithm=opened.algorithm, intact=opened.intact))
+        if not opened.intact:
+            self.findings.append(Finding(problem=Problem.DIGEST_MISMATCH, detail="DigestedData"))
         return opened.content_type, opened.content
 
     # --- signatures
