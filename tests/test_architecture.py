@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
+import itertools
 import pkgutil
 import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +45,9 @@ REACHING_OUTSIDE = {
 
 MAXIMUM_LINES = 400
 MAXIMUM_EXCEPTIONS = 10
+
+DISTRIBUTIONS = {**importlib.metadata.packages_distributions(), "ldap": ["python-ldap"], "pkcs11": ["python-pkcs11"]}
+"""Import name → the distributions that have it; extras that need not be installed here are spelled out."""
 
 PRODUCT = sorted(
     path.relative_to(REPOSITORY)
@@ -85,6 +91,18 @@ def test_every_module_has_its_layer():
     modules = {f"smime_engine.{found.name}" for found in pkgutil.iter_modules(smime_engine.__path__)}
     assert modules <= placed
     assert modules - outside_of_the_core <= set(core)
+
+
+def test_every_import_is_a_declared_dependency():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
+    declared = {re.split(r"[\[<>= ]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
+    own = {"__future__", "smime_engine", "smime_smtp_relay", "smime_lab"}
+    for path in PRODUCT:
+        tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+        for name in {module.partition(".")[0] for module in imported_modules(tree)} - own - sys.stdlib_module_names:
+            distributions = DISTRIBUTIONS.get(name, [name])
+            assert {it.lower().replace("_", "-") for it in distributions} & declared, f"{path} imports {name}"
 
 
 def test_exceptions_stay_few():
