@@ -122,7 +122,7 @@ def _sorted_fields(message: bytes, start: int, limits: Limits) -> tuple[int, byt
 
 def _with_line_end(fields: bytes) -> bytes:
     """Fields whose last line ends properly, though the message may have ended in it."""
-    return fields if fields.endswith(b"\n") else fields + b"\r\n"
+    return fields if fields.endswith(b"\n") or not fields else fields + b"\r\n"
 
 
 def boundary_from(digest: bytes, content: Sequence[Octets] = ()) -> bytes:
