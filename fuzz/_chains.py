@@ -9,7 +9,7 @@ from ipaddress import ip_network
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7
-from cryptography.x509.oid import ObjectIdentifier
+from cryptography.x509.oid import AuthorityInformationAccessOID, ObjectIdentifier
 
 from smime_engine.asn1 import ber, oids
 from tests import pki
@@ -102,7 +102,7 @@ def _leaf_extensions() -> list[tuple[x509.ExtensionType, bool]]:
         crl_issuer=[x509.DirectoryName(pki.name("Lister"))],
     )
     access = x509.AccessDescription(
-        x509.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.org/a.cer")
+        AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier("http://ca.example.org/a.cer")
     )
     return [
         (x509.CertificatePolicies([x509.PolicyInformation(p, None) for p in (_OTHER_POLICY, _ANY_POLICY)]), False),

@@ -18,6 +18,7 @@ from smime_engine.errors import ConfigurationError, InvalidKey, MalformedMessage
 from smime_engine.keys import Identity, load_identities
 from smime_engine.limits import DEFAULT_LIMITS
 from smime_engine.trust.collection import TrustCollection
+from smime_engine.trust.crl import RevocationList
 from smime_engine.trust.evidence import Evidence, revocation_lists_from
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 _CERTIFICATE_SUFFIXES = {".cer", ".crt", ".der", ".p7b", ".p7c", ".pem"}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """An RFC 3339 time with a zone; the value is an aware datetime in UTC."""
 
     name = "RFC3339"
@@ -110,7 +111,7 @@ def _files_of(path: Path) -> list[Path]:
 
 def read_evidence(names: Iterable[str]) -> Evidence:
     """All revocation lists of files. Raises ConfigurationError that names the file."""
-    lists = []
+    lists: list[RevocationList] = []
     for name in names:
         try:
             lists += revocation_lists_from(read_file(name))

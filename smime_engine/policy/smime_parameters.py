@@ -60,7 +60,8 @@ class Parameter:
         """
         if text.strip().lower() in {"$null", "null", ""}:
             return self.default
-        return _READERS[self.kind](self.exchange_name, text.strip())
+        value: Value = _READERS[self.kind](self.exchange_name, text.strip())
+        return value
 
 
 _BOOLEANS = {"true": True, "$true": True, "1": True, "false": False, "$false": False, "0": False}

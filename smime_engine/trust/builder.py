@@ -63,7 +63,7 @@ class _Search:
 
     def run(self, leaf: Certificate) -> Iterator[CandidateChain]:
         """All chains to anchors, then the dead ends."""
-        queue = deque([(leaf,)])
+        queue: deque[tuple[Certificate, ...]] = deque([(leaf,)])
         dead_ends: list[CandidateChain] = []
         while queue:
             chain = queue.popleft()
