@@ -47,7 +47,10 @@ _CR, _LF, _DIGITS = (bytes([octet]) * (_BLOCK // 16) for octet in b"\r\nA")
 
 
 def is_clean(data: bytes) -> bool:
-    """Whether the entity `data` can be signed as it is."""
+    """Whether the entity `data` can be signed as it is.
+
+    Errs on the careful side: text inside a multipart that only looks like a label makes the answer False.
+    """
     header_stop = data.find(b"\r\n\r\n")
     labels = _labels(data[: header_stop + 2])
     if labels is None:

@@ -8,17 +8,15 @@ so that no encoded comma, quote or angle bracket can change that structure.
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
 
-import pybase64
-
-from smime_engine.mime import charsets
+from smime_engine.mime import charsets, transfer
 
 __all__ = ["decode_words", "encode_words"]
 
 _WORD = re.compile(r"=\?([!-)+->@-~*]{1,60})\?([bBqQ])\?([!->@-~ ]*+)\?=")
 _BETWEEN = re.compile(r"[ \t\r\n]*\Z")
 _HEX = re.compile(rb"=([0-9A-Fa-f]{2})")
+_CONTROLS = re.compile(r"[\x00-\x08\n-\x1f\x7f]")
 _PLAIN_OCTETS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")
 """What may stand unencoded in a word inside a phrase (RFC 2047 section 5, rule 3), the strictest place."""
 
@@ -26,7 +24,10 @@ _ROOM = 75 - len("=?utf-8?q??=")
 
 
 def decode_words(text: str) -> str:
-    """`text` with all its encoded words decoded; what is no proper word stays as it is. Never fails."""
+    """`text` with all its encoded words decoded; what is no proper word stays as it is. Never fails.
+
+    Control characters that were encoded become U+FFFD: no line end can be smuggled into a field this way.
+    """
     if "=?" not in text:
         return text
     pieces: list[str] = []
@@ -38,14 +39,14 @@ def decode_words(text: str) -> str:
         charset = found[1].partition("*")[0].lower()  # RFC 2231 section 5: a language may follow the star
         joins = bool(position) and _BETWEEN.match(between) is not None
         if not joins or charset != pending_charset:
-            pieces.append(charsets.decode(pending, pending_charset) if pending else "")
+            pieces.append(_text(pending, pending_charset))
             pending = b""
         if not joins:
             pieces.append(between)
         pending += _octets(found[2], found[3])
         pending_charset = charset
         position = found.end()
-    pieces.append(charsets.decode(pending, pending_charset) if pending else "")
+    pieces.append(_text(pending, pending_charset))
     pieces.append(text[position:])
     return "".join(pieces)
 
@@ -54,11 +55,11 @@ def _octets(encoding: str, encoded: str) -> bytes:
     octets = encoded.encode("ascii")
     if encoding in "qQ":
         return _HEX.sub(lambda found: bytes.fromhex(found[1].decode("ascii")), octets.replace(b"_", b" "))
-    octets = octets.rstrip(b"=")
-    try:
-        return pybase64.b64decode(octets + b"=" * (-len(octets) % 4))
-    except (Base64Error, ValueError):
-        return octets
+    return transfer.decode_base64(octets)
+
+
+def _text(octets: bytes, charset: str) -> str:
+    return _CONTROLS.sub("\ufffd", charsets.decode(octets, charset)) if octets else ""
 
 
 def encode_words(text: str) -> list[str]:
