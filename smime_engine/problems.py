@@ -39,6 +39,7 @@ class Problem(Enum):
     SIGNER_CERTIFICATE_MISSING = (_OPEN, "the signer's certificate is not in the message and was not given")
     SIGNED_ATTRIBUTES_MALFORMED = (_NO, "the signed attributes break the rules of RFC 5652")
     SIGNED_ATTRIBUTES_MISSING = (_NO, "content other than plain data must be signed with signed attributes")
+    UNSIGNED_ATTRIBUTES_MALFORMED = (_NO, "the unsigned attributes break the rules of RFC 5652")
     ATTRIBUTES_AS_CONTENT = (_NO, "the content is the signed attributes of another message, presented as content")
     SIGNED_ATTRIBUTES_NOT_DER = (_INFO, "the signed attributes are not sorted as DER demands")
     MESSAGE_DIGEST_MISSING = (_NO, "signed attributes are present but lack the message digest")

@@ -187,6 +187,7 @@ _SIGNING_TIME = oids.ID_SIGNING_TIME.tlv
 _ALGORITHM_PROTECTION = oids.ID_AA_CMS_ALGORITHM_PROTECTION.tlv
 _SIGNING_CERTIFICATE = oids.ID_AA_SIGNING_CERTIFICATE.tlv
 _SIGNING_CERTIFICATE_V2 = oids.ID_AA_SIGNING_CERTIFICATE_V2.tlv
+_NEVER_UNSIGNED = frozenset((_CONTENT_TYPE, _MESSAGE_DIGEST, _SIGNING_TIME))  # RFC 5652 sections 11.1 to 11.3
 
 
 class _Check:
@@ -269,6 +270,19 @@ class _Check:
             self._message_digest()
             self._signing_time()
             self._algorithm_protection()
+        if self.signer.unsigned_attributes is not None:
+            self._unsigned_attributes(self.signer.unsigned_attributes)
+
+    def _unsigned_attributes(self, field: bytes) -> None:
+        """Nothing that must be signed may stand among the unsigned attributes; they prove nothing otherwise."""
+        try:
+            _, start, end = ber.read_header(field, 0, len(field))
+            entries, _ = parse_attributes(field, start, end, limits=self.limits)
+        except MalformedMessage as error:
+            self.found(Problem.UNSIGNED_ATTRIBUTES_MALFORMED, str(error))
+            return
+        for type_ in {type_ for type_, _ in entries} & _NEVER_UNSIGNED:
+            self.found(Problem.UNSIGNED_ATTRIBUTES_MALFORMED, f"{_readable_oid(type_)} must be signed")
 
     def _without_attributes(self) -> None:
         if self.content_type not in {None, oids.ID_DATA}:

@@ -412,10 +412,16 @@ def test_every_changed_octet_is_noticed_or_harmless() -> None:
 # ----------------------------------------------------------------------------------------------- unsigned attributes
 
 
-def test_unsigned_attributes_change_nothing() -> None:
+def test_unsigned_attributes() -> None:
     body = parse_signed_data(ALICE.sign(CONTENT, now=NOW))
-    info = body.signers[0]._replace(unsigned_attributes=ber.encode(0xA1, b"\x05\x00"))
-    assert verify_signer(body, info, content=CONTENT, certificate=ALICE.certificate).findings == ()
+    for field, expected in (
+        (ber.encode(0xA1, attribute("1.2.3", b"\x05\x00")), set()),
+        (ber.encode(0xA1, SIGNING_TIME), {"UNSIGNED_ATTRIBUTES_MALFORMED"}),  # RFC 5652 section 11.3
+        (ber.encode(0xA1, b"\x05\x00"), {"UNSIGNED_ATTRIBUTES_MALFORMED"}),
+    ):
+        info = body.signers[0]._replace(unsigned_attributes=field)
+        check = verify_signer(body, info, content=CONTENT, certificate=ALICE.certificate)
+        assert {found.name for found in check.problems} == expected
 
 
 def test_dsa_is_weak_but_verified() -> None:
