@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
 from smime_engine.cms.addressing import KekRecipient, PasswordRecipient, Recipient, recipient_for
 from smime_engine.cms.opening import DecryptionKeys, KeyEncryptionKey
@@ -63,3 +64,9 @@ def keys(*kinds: str, name: str = "Recipient") -> DecryptionKeys:
         passwords=(PASSWORD,) if "password" in kinds else (),
         key_encryption_keys=(SHARED_KEY,) if "kek" in kinds else (),
     )
+
+
+def with_bad_padding(sealed: bytes) -> bytes:
+    """The IV of AES-256-CBC changed, so that a single block with more than one octet of padding is padded wrong."""
+    last_of_iv = sealed.index(oids.ID_AES256_CBC.tlv) + len(oids.ID_AES256_CBC.tlv) + 2 + 15
+    return sealed[:last_of_iv] + bytes((sealed[last_of_iv] ^ 1,)) + sealed[last_of_iv + 1 :]
