@@ -14,7 +14,6 @@ Standards: RFC 5652 sections 3, 5.1, 5.2 (5.2.1 for PKCS #7 content that is no O
 
 from __future__ import annotations
 
-from functools import partial
 from struct import Struct
 from typing import NamedTuple
 
@@ -79,50 +78,51 @@ def parse_signed_data(data: Octets, *, limits: Limits = DEFAULT_LIMITS) -> Signe
     """
     if len(data) > limits.message_size:
         raise LimitExceeded("message_size", limits.message_size)
-    return ber.der_or_converted(data, partial(_parse, limits=limits), limits)
+    try:
+        return _parse(data, limits)
+    except LimitExceeded:
+        raise
+    except MalformedMessage:
+        converted = ber.to_der(data, limits)
+        if converted is data:
+            raise
+        return _parse(converted, limits)
 
 
 def parse_signer_info(data: Octets, start: int, end: int) -> SignerInfo:
     """Take apart the content data[start:end] of a SignerInfo, DER (a countersignature is one). MalformedMessage."""
     fields = ber.children(data, start, end)
-    tags = tuple([field[0] for field in fields])
-    if tags not in _SIGNER_FIELDS:
+    unsigned_attributes = _cut(data, fields.pop()) if fields and fields[-1][0] == 0xA1 else None
+    signed_attributes = _cut(data, fields.pop(3)) if len(fields) == 6 and fields[3][0] == 0xA0 else None
+    if len(fields) != 5:
         raise MalformedMessage("the fields of a SignerInfo", offset=start)
-    version, (sid_tag, sid_start, sid_content, sid_end), (_, digest_start, _, digest_end), *rest = fields
-    signed_attributes = unsigned_attributes = None
-    if tags[3] == 0xA0:
-        _, first, _, last = rest.pop(0)
-        signed_attributes = bytes(data[first:last])
-    if tags[-1] == 0xA1:
-        _, first, _, last = rest.pop()
-        unsigned_attributes = bytes(data[first:last])
-    (_, algorithm_start, _, algorithm_end), (_, _, signature_start, signature_end) = rest
+    version, sid, digest, algorithm, signature = fields
+    if version[0] != 0x02 or digest[0] != 0x30 or algorithm[0] != 0x30 or signature[0] != 0x04:
+        raise MalformedMessage("the fields of a SignerInfo", offset=start)
+    tag, sid_start, sid_content, sid_end = sid
+    if tag not in {0x30, 0x80}:
+        raise MalformedMessage("a signer identifier", offset=sid_start)
     return SignerInfo(
         _version(data, version),
-        bytes(data[sid_start:sid_end]) if sid_tag == 0x30 else None,
-        bytes(data[sid_content:sid_end]) if sid_tag == 0x80 else None,
-        bytes(data[digest_start:digest_end]),
+        bytes(data[sid_start:sid_end]) if tag == 0x30 else None,
+        bytes(data[sid_content:sid_end]) if tag == 0x80 else None,
+        bytes(data[digest[1] : digest[3]]),
         signed_attributes,
-        bytes(data[algorithm_start:algorithm_end]),
-        bytes(data[signature_start:signature_end]),
+        bytes(data[algorithm[1] : algorithm[3]]),
+        bytes(data[signature[2] : signature[3]]),
         unsigned_attributes,
     )
 
 
-# version, sid, digestAlgorithm, signedAttrs [0] OPTIONAL, signatureAlgorithm, signature, unsignedAttrs [1] OPTIONAL
-_SIGNER_FIELDS = frozenset(
-    (0x02, sid, 0x30, *signed, 0x30, 0x04, *unsigned)
-    for sid in (0x30, 0x80)
-    for signed in ((), (0xA0,))
-    for unsigned in ((), (0xA1,))
-)
+def _cut(data: Octets, field: ber.Element) -> bytes:
+    return bytes(data[field[1] : field[3]])
 
 
 # SEQUENCE, id-signedData, [0], SEQUENCE, all lengths in two octets: what nearly every mail begins with.
 _OUTER = Struct(">BBH11sBBHBBH")
 
 
-def _parse(data: Octets, *, limits: Limits) -> SignedData:
+def _parse(data: Octets, limits: Limits) -> SignedData:
     end = len(data)
     if end > _OUTER.size:
         outer = _OUTER.unpack_from(data)
@@ -132,22 +132,26 @@ def _parse(data: Octets, *, limits: Limits) -> SignedData:
     else:
         start = _signed_data_start(data)
     fields = ber.children(data, start, end, limits)
-    tags = tuple([field[0] for field in fields])
-    if tags not in _FIELDS:
+    crls = fields.pop(-2) if len(fields) > 4 and fields[-2][0] == 0xA1 else None
+    certificates = fields.pop(3) if len(fields) == 5 and fields[3][0] == 0xA0 else None
+    if len(fields) != 4:
         raise MalformedMessage("the fields of a SignedData", offset=start)
-    content_type, content = _encapsulated(data, fields[2], limits)
-    certificates, skipped = _certificates(data, fields[3], limits) if tags[3] == 0xA0 else ((), 0)
-    crls, ocsp_responses, skipped_crls = _revocation(data, fields[-2], limits) if tags[-2] == 0xA1 else ((), (), 0)
+    version, digests, encapsulated, signers = fields
+    if version[0] != 0x02 or digests[0] != 0x31 or encapsulated[0] != 0x30 or signers[0] != 0x31:
+        raise MalformedMessage("the fields of a SignedData", offset=start)
+    content_type, content = _encapsulated(data, encapsulated, limits)
+    found_certificates, skipped = ((), 0) if certificates is None else _certificates(data, certificates, limits)
+    found_crls, ocsp_responses, skipped_crls = ((), (), 0) if crls is None else _revocation(data, crls, limits)
     return SignedData(
-        _version(data, fields[0]),
+        _version(data, version),
         content_type,
         content,
-        _identifiers(data, fields[1], limits),
-        certificates,
-        crls,
+        _identifiers(data, digests, limits),
+        found_certificates,
+        found_crls,
         ocsp_responses,
         skipped + skipped_crls,
-        _signers(data, fields[-1], limits),
+        _signers(data, signers, limits),
     )
 
 
@@ -165,10 +169,6 @@ def _signed_data_start(data: Octets) -> int:
     if content_end != end or explicit_end != end:
         raise MalformedMessage("the end of the SignedData", offset=content_end)
     return start
-
-
-# version, digestAlgorithms, encapContentInfo, certificates [0] OPTIONAL, crls [1] OPTIONAL, signerInfos
-_FIELDS = frozenset((0x02, 0x31, 0x30, *optional, 0x31) for optional in ((), (0xA0,), (0xA1,), (0xA0, 0xA1)))
 
 
 def _version(data: Octets, field: ber.Element) -> int:
@@ -202,10 +202,13 @@ def _encapsulated(data: Octets, field: ber.Element, limits: Limits) -> tuple[str
 
 
 def _identifiers(data: Octets, field: ber.Element, limits: Limits) -> tuple[bytes, ...]:
-    found = ber.children(data, field[2], field[3], limits)
+    start, end = field[2], field[3]
+    if end - start > 2 and data[start + 1] == end - start - 2 < 0x80:
+        return (bytes(data[start:end]),)  # one, as nearly always
+    found = ber.children(data, start, end, limits)
     if len(found) > limits.signers:
         raise LimitExceeded("signers", limits.signers, offset=field[1])
-    return tuple([bytes(data[start:end]) for _, start, _, end in found])
+    return tuple([bytes(data[first:last]) for _, first, _, last in found])
 
 
 def _certificates(data: Octets, field: ber.Element, limits: Limits) -> tuple[tuple[bytes, ...], int]:
@@ -238,6 +241,9 @@ def _signers(data: Octets, field: ber.Element, limits: Limits) -> tuple[SignerIn
     found = ber.children(data, field[2], field[3], limits)
     if len(found) > limits.signers:
         raise LimitExceeded("signers", limits.signers, offset=field[1])
-    if any(tag != 0x30 for tag, _, _, _ in found):
-        raise MalformedMessage("SignerInfos (SEQUENCE)", offset=field[1])
-    return tuple([parse_signer_info(data, start, end) for _, _, start, end in found])
+    signers = []
+    for tag, offset, start, end in found:
+        if tag != 0x30:
+            raise MalformedMessage("a SignerInfo (SEQUENCE)", offset=offset)
+        signers.append(parse_signer_info(data, start, end))
+    return tuple(signers)

@@ -307,12 +307,18 @@ class _Check:
         self.encoded = b"\x31" + field[1:]
         if not is_sorted:
             self.found(Problem.SIGNED_ATTRIBUTES_NOT_DER)
-        values = self.values
+        values = self.values = dict(self.entries)
+        count = len(self.entries)
+        if len(values) != count or sum(map(len, values.values())) != count or () in values.values():
+            self._check_occurrences()
+        return True
+
+    def _check_occurrences(self) -> None:
+        values = self.values = {}
         for type_, held in self.entries:
             if type_ in _SINGLE and (len(held) != 1 or type_ in values):
                 self.found(Problem.SIGNED_ATTRIBUTES_MALFORMED, f"{_readable_oid(type_)} must have one value")
             values.setdefault(type_, held)
-        return True
 
     def _content_type(self) -> None:
         held = self.values.get(_CONTENT_TYPE)
@@ -335,6 +341,8 @@ class _Check:
         actual = self.content.of(self.digest)
         if actual is None:
             self.found(Problem.CONTENT_MISSING)
+            return
+        if held[0] == b"\x04" + bytes((len(actual),)) + actual:
             return
         try:
             if decode_octets(held[0]) != actual:
@@ -404,7 +412,7 @@ class _Check:
         if certificate is None:
             self.found(Problem.SIGNER_CERTIFICATE_MISSING)
             return
-        if self.values:
+        if _SIGNING_CERTIFICATE_V2 in self.values or _SIGNING_CERTIFICATE in self.values:
             self._signing_certificate(certificate)
         scheme = self.scheme
         if scheme is None or (self.signer.signed_attributes is not None and self.encoded is None):
