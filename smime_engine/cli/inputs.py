@@ -30,6 +30,7 @@ __all__ = [
     "read_file",
     "read_identities",
     "read_password",
+    "tenant_collection",
     "write_file",
 ]
 
@@ -131,6 +132,15 @@ def collection_from(trusted: Iterable[Certificate]) -> TrustCollection | None:
     if not anchors:
         return TrustCollection(certificates)
     return TrustCollection(anchors, tuple(c for c in certificates if not c.is_self_issued))
+
+
+def tenant_collection(folder: str) -> TrustCollection:
+    """The certificate collection of a tenant's folder. Raises ConfigurationError where there is none."""
+    from smime_engine.sources.tenant_folder import TenantFolder
+
+    if not Path(folder).is_dir():
+        raise ConfigurationError(f"{folder} is no tenant's folder: `smime tenant collection import` makes one")
+    return TenantFolder(Path(folder)).trust_collection()
 
 
 def pem_text(der: bytes) -> bytes:
