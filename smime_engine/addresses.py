@@ -70,7 +70,7 @@ def _a_label(label: str) -> str:
 def _comparable_local_part(local: str) -> str | None:
     if len(local) >= 2 and local[0] == local[-1] == '"':
         local = _unquoted(local[1:-1])
-    elif " " in local or '"' in local:
+    elif " " in local or '"' in local or "@" in local:
         return None
     # bytes.lower() changes A to Z and nothing else.
     return local.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
