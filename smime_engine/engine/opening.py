@@ -16,8 +16,8 @@ Standards: RFC 8551 section 3, RFC 8550 sections 3 and 4, RFC 5652, RFC 3274.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from smime_engine.asn1 import oids
@@ -28,16 +28,10 @@ from smime_engine.cms.digested import open_digested_data
 from smime_engine.cms.encrypted import open_encrypted_data
 from smime_engine.cms.enveloped import OpenedEnvelope, open_envelope
 from smime_engine.cms.opening import DecryptionKeys
-from smime_engine.cms.signed import (
-    ContentDigests,
-    SignedData,
-    SignerInfo,
-    parse_signed_data,
-    signer_certificates,
-    verify_signer,
-)
+from smime_engine.cms.signed import ContentDigests, parse_signed_data
+from smime_engine.engine.judging import Judge
 from smime_engine.engine.sender import Sender, sender_of
-from smime_engine.errors import LimitExceeded, MalformedMessage, UnsupportedAlgorithm
+from smime_engine.errors import LimitExceeded, UnsupportedAlgorithm
 from smime_engine.keys import KeyRing
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.classify import ClearSigned, CmsPart, Container, Plain, classify
@@ -55,7 +49,7 @@ from smime_engine.report import (
     SignedLayer,
 )
 from smime_engine.trust.collection import TrustCollection
-from smime_engine.trust.path import DEFAULT_OPTIONS, NO_EVIDENCE, Evidence, PathOptions, Purpose, validate_path
+from smime_engine.trust.path import DEFAULT_OPTIONS, NO_EVIDENCE, Evidence, PathOptions
 
 __all__ = ["open_cms", "open_message"]
 
@@ -93,9 +87,17 @@ def open_message(  # noqa: PLR0913 - each says another thing about the world; mo
     Raises MalformedMessage (LimitExceeded), NoMatchingKey, DecryptionFailed, UnsupportedAlgorithm (of a layer that has
     to be opened). Whatever is wrong with signatures is in the report. RFC 8551 section 3.
     """
-    given = _given(now, keys, trust, evidence, certificates, options, present, limits)
+    judge = Judge(
+        now=now,
+        trust=trust,
+        evidence=evidence,
+        certificates=certificates,
+        options=options,
+        present=present,
+        limits=limits,
+    )
     entity = parse_entity(raw, limits=limits)
-    return _Peeling(given, sender_of(entity)).entity(entity).result()
+    return _Peeling(judge, decryption_keys(keys), sender_of(entity)).entity(entity).result()
 
 
 def open_cms(  # noqa: PLR0913 - as open_message
@@ -115,49 +117,32 @@ def open_cms(  # noqa: PLR0913 - as open_message
 
     There is no message around it, so no sender is compared. RFC 5652.
     """
-    given = _given(now, keys, trust, evidence, certificates, options, present, limits)
-    return _Peeling(given, Sender()).cms(data, detached=content).result()
+    judge = Judge(
+        now=now,
+        trust=trust,
+        evidence=evidence,
+        certificates=certificates,
+        options=options,
+        present=present,
+        limits=limits,
+    )
+    return _Peeling(judge, decryption_keys(keys), Sender()).cms(data, detached=content).result()
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The caller's arguments, handed on together."""
-
-    now: datetime
-    keys: DecryptionKeys
-    trust: TrustCollection | None
-    evidence: Evidence
-    certificates: tuple[Certificate, ...]
-    options: PathOptions
-    present: datetime | None
-    limits: Limits
-    certificate: Callable[[bytes], Certificate]
-
-
-def _given(
-    now: datetime,
-    keys: KeyRing | DecryptionKeys,
-    trust: TrustCollection | None,
-    evidence: Evidence,
-    certificates: Sequence[Certificate],
-    options: PathOptions,
-    present: datetime | None,
-    limits: Limits,
-) -> _Given:
-    if now.tzinfo is None:
-        raise ValueError("now must be an aware datetime")
-    keys = keys if isinstance(keys, DecryptionKeys) else DecryptionKeys(ring=keys)
-    parse = Certificate.parse if trust is None else trust.certificate
-    return _Given(now, keys, trust, evidence, tuple(certificates), options, present, limits, parse)
+def decryption_keys(keys: KeyRing | DecryptionKeys) -> DecryptionKeys:
+    """A key ring is the usual case of everything that may open a message."""
+    return keys if isinstance(keys, DecryptionKeys) else DecryptionKeys(ring=keys)
 
 
 class _Peeling:
     """One message under way: layers found so far, and what stands outside of them."""
 
-    __slots__ = ("content", "findings", "given", "layers", "outside", "parts", "sender")
+    __slots__ = ("content", "findings", "judge", "keys", "layers", "limits", "outside", "parts", "sender")
 
-    def __init__(self, given: _Given, sender: Sender) -> None:
-        self.given = given
+    def __init__(self, judge: Judge, keys: DecryptionKeys, sender: Sender) -> None:
+        self.judge = judge
+        self.keys = keys
+        self.limits = judge.limits
         self.sender = sender
         self.content = b""
         self.layers: list[Layer] = []
@@ -180,8 +165,8 @@ class _Peeling:
         )
 
     def add(self, layer: Layer) -> None:
-        if len(self.layers) >= self.given.limits.layers:
-            raise LimitExceeded("layers", self.given.limits.layers)
+        if len(self.layers) >= self.limits.layers:
+            raise LimitExceeded("layers", self.limits.layers)
         self.layers.append(layer)
 
     # --- MIME
@@ -210,11 +195,11 @@ class _Peeling:
                     return self
 
     def _clear_signed(self, form: ClearSigned) -> Entity:
-        signed = parse_signed_data(form.signature, limits=self.given.limits)
+        signed = parse_signed_data(form.signature, limits=self.limits)
         self.outside += map(_outside, form.outside)
         best: tuple[SignatureReport, ...] = ()
         for content in form.candidates():
-            found = self._signatures(signed, content)
+            found = self.judge.signatures(signed, ContentDigests(content), self.sender)
             if not any(_CHANGED & set(report.problems) for report in found):
                 best = found
                 break
@@ -228,10 +213,10 @@ class _Peeling:
         self.outside += map(_outside, form.outside)
         for orphan in form.orphans:
             self.findings.append(Finding(problem=Problem.SIGNATURE_ORPHANED, detail=orphan.content_type.value))
-        if len(form.nested) > self.given.limits.layers:
-            raise LimitExceeded("layers", self.given.limits.layers)
+        if len(form.nested) > self.limits.layers:
+            raise LimitExceeded("layers", self.limits.layers)
         for nested in form.nested:
-            peeling = _Peeling(self.given, sender_of(nested.message))
+            peeling = _Peeling(self.judge, self.keys, sender_of(nested.message))
             self.parts.append(peeling.entity(nested.form.entity).result())
         return self
 
@@ -244,9 +229,9 @@ class _Peeling:
             if content_type == oids.ID_SIGNED_DATA:
                 inner = self._signed_data(data, detached, lone=lone)
             elif content_type in {oids.ID_ENVELOPED_DATA, oids.ID_CT_AUTH_ENVELOPED_DATA}:
-                inner = self._encrypted(open_envelope(data, self.given.keys, limits=self.given.limits))
+                inner = self._encrypted(open_envelope(data, self.keys, limits=self.limits))
             elif content_type == oids.ID_ENCRYPTED_DATA:
-                inner = self._encrypted(open_encrypted_data(data, self.given.keys, limits=self.given.limits))
+                inner = self._encrypted(open_encrypted_data(data, self.keys, limits=self.limits))
             elif content_type == oids.ID_CT_COMPRESSED_DATA:
                 inner = self._compressed(data)
             elif content_type == oids.ID_DIGESTED_DATA:
@@ -262,16 +247,16 @@ class _Peeling:
             if inner_type != oids.ID_DATA:
                 self.content = content
                 return self
-            return self.entity(parse_entity(content, limits=self.given.limits))
+            return self.entity(parse_entity(content, limits=self.limits))
 
     def _signed_data(self, data: bytes, detached: bytes | None, *, lone: bool) -> tuple[str, bytes] | None:
         """Judge a SignedData -> (content type, content); None where nothing is inside."""
-        signed = parse_signed_data(data, limits=self.given.limits)
+        signed = parse_signed_data(data, limits=self.limits)
         content = signed.content if detached is None else detached
         if not signed.signers and content is None and not lone:
             self.add(CertificatesLayer(certificates=signed.certificates, crls=signed.crls))
             return None
-        signatures = self._signatures(signed, content)
+        signatures = self.judge.signatures(signed, ContentDigests(content), self.sender)
         clear = detached is not None or lone
         self.add(SignedLayer(clear=clear, signatures=signatures, certificates=signed.certificates))
         return None if content is None else (signed.content_type, bytes(content))
@@ -289,7 +274,7 @@ class _Peeling:
         return opened.content_type, opened.content
 
     def _compressed(self, data: bytes) -> tuple[str, bytes]:
-        opened = decompress(data, limits=self.given.limits)
+        opened = decompress(data, limits=self.limits)
         layer = CompressedLayer(
             algorithm=opened.algorithm, compressed_size=opened.compressed_size, size=len(opened.content)
         )
@@ -297,76 +282,11 @@ class _Peeling:
         return opened.content_type, opened.content
 
     def _digested(self, data: bytes) -> tuple[str, bytes]:
-        opened = open_digested_data(data, limits=self.given.limits)
+        opened = open_digested_data(data, limits=self.limits)
         self.add(DigestedLayer(algorithm=opened.algorithm, intact=opened.intact))
         if not opened.intact:
             self.findings.append(Finding(problem=Problem.DIGEST_MISMATCH, detail="DigestedData"))
         return opened.content_type, opened.content
-
-    # --- signatures
-
-    def _signatures(self, signed: SignedData, content: bytes | memoryview | None) -> tuple[SignatureReport, ...]:
-        given = self.given
-        pool = []
-        for der in signed.certificates:
-            try:
-                pool.append(given.certificate(der))
-            except MalformedMessage:
-                continue  # one malformed certificate among the others; if it is the signer's, it is reported missing
-        pool += given.certificates
-        evidence = given.evidence
-        if signed.crls or signed.ocsp_responses:
-            own = Evidence.read(crls=signed.crls, ocsp_responses=signed.ocsp_responses, limits=given.limits)
-            evidence = evidence.including(own)
-        digests = ContentDigests(content)
-        return tuple([self._signature(signed, signer, digests, pool, evidence) for signer in signed.signers])
-
-    def _signature(
-        self,
-        signed: SignedData,
-        signer: SignerInfo,
-        digests: ContentDigests,
-        pool: list[Certificate],
-        evidence: Evidence,
-    ) -> SignatureReport:
-        given = self.given
-        check = verify_signer(
-            signed,
-            signer,
-            content=digests,
-            certificate=signer_certificates(signer, pool),
-            limits=given.limits,
-        )
-        findings = []
-        certificate = check.certificate
-        if check.signing_time is not None and check.signing_time > (given.present or given.now):
-            findings.append(Finding(problem=Problem.SIGNING_TIME_IN_FUTURE, detail=f"{check.signing_time:%Y-%m-%d}"))
-        path = bound = None
-        if certificate is not None:
-            bound, mismatch = self.sender.bound_to(certificate)
-            if mismatch is not None:
-                findings.append(mismatch)
-            if given.trust is None:
-                findings.append(Finding(problem=Problem.NO_TRUST_ANCHOR))
-            else:
-                path = validate_path(
-                    certificate,
-                    collection=given.trust,
-                    now=given.now,
-                    pool=pool,
-                    purpose=Purpose.SIGN,
-                    options=given.options,
-                    present=given.present,
-                    evidence=evidence,
-                )
-        return SignatureReport(
-            signer=signer,
-            check=check,
-            findings=tuple(findings),
-            path=path,
-            sender_bound=bound,
-            forgiven=given.options.forgiven,
-        )
 
 
 _CHANGED = {Problem.DIGEST_MISMATCH, Problem.SIGNATURE_MISMATCH}
