@@ -19,6 +19,7 @@ from tests import surroundings
 from tests.relay.postfix import Postfix
 from tests.relay.processes import free_port
 from tests.relay.smtp_peers import NextHop, greeted
+from tests.surroundings import REPOSITORY
 
 pytestmark = pytest.mark.postfix
 
@@ -134,24 +135,23 @@ async def test_smtplib_with_tls_and_login(configured, tls_files):
         assert b"with ESMTPSA id" in hop.messages[0].content
 
 
+def documented_master(ports: dict[int, int]) -> str:
+    """The lines for master.cf from the manual, with free ports instead of its fixed ones."""
+    text = (REPOSITORY / "docs/how-to/gateway.md").read_text(encoding="utf-8")
+    block = text.partition("```ini\n")[2].partition("```")[0]
+    for documented, free in ports.items():
+        assert f":{documented}" in block
+        block = block.replace(f":{documented}", f":{free}")
+    return block
+
+
 async def test_postfix_hands_everything_to_the_gateway_and_takes_it_back(configured):
-    """The after-queue content filter of docs/how-to/gateway.md."""
+    """The after-queue content filter, as the manual has it."""
     entry, back = free_port(), free_port()
-    master = f"""
-127.0.0.1:{entry} inet n - n - - smtpd
-  -o content_filter=smime:[127.0.0.1]:{{gateway}}
-smime unix - - n - 10 smtp
-  -o smtp_send_xforward_command=no
-  -o disable_dns_lookups=yes
-  -o smtp_tls_security_level=none
-127.0.0.1:{back} inet n - n - 20 smtpd
-  -o content_filter=
-  -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters
-"""
     async with NextHop() as world, Relay(configured(back)) as relay:
-        port = relay.addresses[0][1]
+        master = documented_master({587: entry, 10025: relay.addresses[0][1], 10026: back})
         main = f"default_transport = smtp:[127.0.0.1]:{world.port}"
-        async with Postfix("mx.example.org", main, master.format(gateway=port)) as postfix:
+        async with Postfix("mx.example.org", main, master) as postfix:
             client = await greeted(("127.0.0.1", entry))
             body = "Grüße\r\n".encode() + b".dot\r\n" + b"x" * 900 + b"\r\n"
             recipients = ("bob@example.net", "carol@example.com")
