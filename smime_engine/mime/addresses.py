@@ -26,9 +26,9 @@ __all__ = ["AddressList", "Mailbox", "addresses_of", "parse_addresses"]
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]++)"
-    r"|\"(?P<quoted>(?:[^\"\\]|\\.)*+)(?P<close>\"|\Z)"
-    r"|(?P<literal>\[(?:[^\[\]\\]|\\.)*+(?:\]|\Z))"
-    r"|(?P<special>[<>@,:;\]\\)])"
+    r"|\"(?P<quoted>(?:[^\"\\]|\\.)*+)(?P<close>\"|\\?\Z)"
+    r"|(?P<literal>\[(?:[^\[\]\\]|\\.)*+(?:\]|\\?\Z))"
+    r"|(?P<special>[<>@,:;\[\]\\)])"
     r"|(?P<atom>[^ \t\r\n\"()<>@,:;\\\[\]]++)",
     re.DOTALL,
 )
@@ -122,7 +122,7 @@ def _pieces(text: str) -> list[_Piece]:
             pieces.append(_SPACE)
         elif kind == "close":
             pieces.append(_Piece("quoted", _QUOTED_PAIR.sub(r"\1", found["quoted"])))
-            if not found["close"]:
+            if found["close"] != '"':
                 pieces.append(_UNCLOSED)
         else:
             pieces.append(_Piece(kind or "", found[0]))

@@ -169,23 +169,33 @@ class ClearSignedFrame:
 
     def compose(self, outer: bytes, content: Sequence[Octets], signature: bytes, boundary: bytes) -> bytes:
         """The message: `outer` fields (empty, or ending in CRLF), signed `content` in pieces, CMS `signature`."""
-        return b"".join(
-            (
-                outer,
-                self._begin,
-                boundary,
-                b'"\r\n\r\nThis is an S/MIME signed message.\r\n\r\n--',
-                boundary,
-                b"\r\n",
-                *content,
-                b"\r\n--",
-                boundary,
-                self._middle,
-                pybase64.encodebytes(signature).replace(b"\n", b"\r\n"),
-                b"\r\n--",
-                boundary,
-                b"--\r\n",
-            )
+        before, behind = self.around(outer, signature, boundary)
+        return b"".join((before, *content, behind))
+
+    def around(self, outer: bytes, signature: bytes, boundary: bytes) -> tuple[bytes, bytes]:
+        """What stands before and behind the content, for contents that are larger than memory."""
+        return (
+            b"".join(
+                (
+                    outer,
+                    self._begin,
+                    boundary,
+                    b'"\r\n\r\nThis is an S/MIME signed message.\r\n\r\n--',
+                    boundary,
+                    b"\r\n",
+                )
+            ),
+            b"".join(
+                (
+                    b"\r\n--",
+                    boundary,
+                    self._middle,
+                    pybase64.encodebytes(signature).replace(b"\n", b"\r\n"),
+                    b"\r\n--",
+                    boundary,
+                    b"--\r\n",
+                )
+            ),
         )
 
 

@@ -121,7 +121,7 @@ class Entity(NamedTuple):
         """The body without its transfer encoding; unknown encodings are left as they are."""
         encoding = self.transfer_encoding
         if encoding == "base64":
-            return transfer.decode_base64(self.body)
+            return transfer.decode_base64(self.data, self.body_start, self.end)
         if encoding == "quoted-printable":
             return transfer.decode_quoted_printable(self.data[self.body_start : self.end])
         return self.body

@@ -29,20 +29,24 @@ _WIDTH = 76
 """Characters of the longest line (RFC 2045 sections 6.7 and 6.8)."""
 
 _CHUNK = _LINE * 1024
-_JUNK = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="))
+_JUNK = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 
 _TRAILING_SPACE = re.compile(rb"[ \t]++(?=\r?\n|\Z)")
 _UNSAFE = re.compile(rb"[^\t\r\n -~]|[ \t](?=\r\n|\Z)|\r(?!\n)|(?<!\r)\n")
 _LONG_LINE = re.compile(rb"[^\r\n]{77,}+")
 
 
-def decode_base64(encoded: Octets) -> bytes:
-    """The octets that `encoded` stands for; reading stops at the first padding, junk is skipped. Never fails."""
+def decode_base64(data: bytes, start: int = 0, end: int | None = None) -> bytes:
+    """The octets that `data[start:end]` stands for; junk is skipped, the first padding ends it. Never fails."""
+    end = len(data) if end is None else end
+    padding = data.find(b"=", start, end)
+    if padding >= 0:
+        end = min(padding + 1 + data.startswith(b"=", padding + 1), end)
     try:
-        return pybase64.b64decode(encoded)
+        return pybase64.b64decode(memoryview(data)[start:end])
     except (Base64Error, ValueError):
         pass
-    digits = bytes(encoded).translate(None, _JUNK).partition(b"=")[0]
+    digits = data[start:end].translate(None, _JUNK)
     if len(digits) % 4 == 1:  # six bits are no octet
         digits = digits[:-1]
     return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)

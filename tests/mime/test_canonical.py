@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import email
+import email.policy
 import re
 import time
 import tracemalloc
