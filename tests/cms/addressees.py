@@ -37,14 +37,22 @@ def authority() -> pki.Authority:
     return pki.authority("Root of the recipients")
 
 
-@cache
 def credential(kind: str, name: str = "Recipient") -> pki.Credential:
+    return _credential(kind, name)
+
+
+@cache
+def _credential(kind: str, name: str) -> pki.Credential:
     return authority().issue(f"{name} {kind}", f"{name}.{kind}@example.org".lower(), kind=kind, usage="encrypt")
 
 
-@cache
 def identity(kind: str, name: str = "Recipient") -> Identity:
-    holder = credential(kind, name)
+    return _identity(kind, name)
+
+
+@cache
+def _identity(kind: str, name: str) -> Identity:
+    holder = _credential(kind, name)
     return Identity(key=InMemoryKey(holder.key), certificate=Certificate.parse(holder.certificate_der))
 
 
