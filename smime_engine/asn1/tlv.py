@@ -96,22 +96,34 @@ def children(data: Octets, start: int, end: int, limits: Limits = DEFAULT_LIMITS
 
     Raises MalformedMessage as `read_header` does, LimitExceeded for more than `limits.asn1_elements`.
     """
+    if end - start > 2 * limits.asn1_elements:  # else there cannot be too many: each takes two octets
+        _count(data, start, end, limits.asn1_elements)
     found: list[Element] = []
-    allowed = limits.asn1_elements
     offset = start
-    while offset < end:
-        content_start = offset + 2
-        if content_start <= end and (length := data[offset + 1]) < 0x80 and (tag := data[offset]) & 0x1F != 0x1F:
-            content_end = content_start + length
-            if content_end > end:
-                raise MalformedMessage("a value that ends inside the enclosing one", offset=content_start)
-        else:
-            tag, content_start, content_end = read_header(data, offset, end)
-        found.append((tag, offset, content_start, content_end))
-        offset = content_end
-        if len(found) > allowed:
-            raise LimitExceeded("asn1_elements", allowed, offset=offset)
+    try:
+        while offset < end:
+            tag = data[offset]
+            length = data[offset + 1]
+            if length < 0x80 and tag & 0x1F != 0x1F:
+                content_start = offset + 2
+                content_end = content_start + length
+            else:
+                tag, content_start, content_end = read_header(data, offset, end)
+            found.append((tag, offset, content_start, content_end))
+            offset = content_end
+    except IndexError:
+        raise MalformedMessage("an identifier and a length", offset=offset) from None
+    if offset != end and found:  # only the last value can have gone too far, since the loop ends there
+        read_header(data, found[-1][1], end)
     return found
+
+
+def _count(data: Octets, offset: int, end: int, allowed: int) -> None:
+    for _ in range(allowed):
+        _, _, offset = read_header(data, offset, end)
+        if offset == end:
+            return
+    raise LimitExceeded("asn1_elements", allowed, offset=offset)
 
 
 def elements(data: Octets, start: int, end: int, limits: Limits = DEFAULT_LIMITS) -> list[bytes]:

@@ -11,6 +11,7 @@ from smime_engine.asn1 import ber
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from tests.asn1.ber_trees import Encoded, der, encodings, length_octets
+from tests.reference import ber as plain
 
 
 def indefinite(tag: int, *parts: bytes) -> bytes:
@@ -20,6 +21,11 @@ def indefinite(tag: int, *parts: bytes) -> bytes:
 @given(encodings())
 def test_every_ber_style_becomes_the_der_of_the_value(value: Encoded) -> None:
     assert ber.to_der(value.ber) == value.der
+
+
+@given(encodings())
+def test_the_plain_version_gives_the_same(value: Encoded) -> None:
+    assert plain.to_der(value.ber) == ber.to_der(value.ber)
 
 
 @given(encodings())
