@@ -1,4 +1,4 @@
-"""The one table of content ciphers and key wraps: identifier -> primitive, parameters, strength.
+"""The one table of content ciphers (and, from `key_wrap_algorithms.py`, key wraps): identifier -> parameters, strength.
 
 Data, and the codec of parameters that belong to a content cipher (IV, nonce, tag length, RC2's effective bits). Does
 not encrypt (`content_encryption.py`) nor choose (`policy.capabilities`). How content keys reach recipients stands in
@@ -8,8 +8,7 @@ WEAK ciphers are always read and reported, and written only where a caller names
 belongs into AuthEnvelopedData alone; `cms.enveloped` refuses it elsewhere.
 
 Standards: RFC 3565 (AES-CBC), RFC 5084 (AES-GCM, AES-CCM), RFC 8103 (ChaCha20-Poly1305), RFC 3370 (3DES, RC2), RFC 2268
-section 6 (RC2 versions), RFC 3657 (Camellia, reading what others write), RFC 9709 (CEK-HKDF), RFC 3394 and RFC 5649
-(AES key wrap), RFC 3217 (3DES and RC2 key wraps).
+section 6 (RC2 versions), RFC 3657 (Camellia, reading what others write), RFC 9709 (CEK-HKDF).
 """
 
 from __future__ import annotations
@@ -23,6 +22,13 @@ from typing import NamedTuple
 from smime_engine.asn1 import ber, oids
 from smime_engine.asn1.oid import Oid
 from smime_engine.crypto.digests import Status, split_identifier
+from smime_engine.crypto.key_wrap_algorithms import (
+    KEY_WRAPS,
+    RC2_VERSIONS,
+    KeyWrap,
+    key_wrap_from_identifier,
+    rc2_version,
+)
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 
 __all__ = [
@@ -197,90 +203,6 @@ CONTENT_CIPHERS: MappingProxyType[str, ContentCipher] = MappingProxyType({cipher
 _BY_OID: dict[str, ContentCipher] = {cipher.oid: cipher for cipher in _CIPHERS if cipher.family != "rc2"}
 
 
-_RC2_VERSIONS = {32: 65, 40: 160, 56: 52, 64: 120, 128: 58}  # RFC 2268 section 6, the bits that are in use
-
-
-def _rc2_version(bits: int) -> bytes:
-    version = _RC2_VERSIONS[bits]
-    return ber.encode(_INTEGER, version.to_bytes(version.bit_length() // 8 + 1, "big"))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyWrap:
-    """One key-wrap algorithm: encrypts a content key with a key-encryption key."""
-
-    name: str
-    oid: Oid
-    family: str
-    """`aes`, `aes-pad`, `3des` or `rc2`."""
-
-    key_size: int
-    """Octets of the key-encryption key."""
-
-    status: Status
-    identifier: bytes
-    """The AlgorithmIdentifier as this engine writes it, DER."""
-
-    effective_bits: int = 0
-    """RC2 alone."""
-
-
-def _aes_wrap(bits: int, oid: Oid, family: str = "aes") -> KeyWrap:
-    name = f"aes{bits}-wrap" + ("-pad" if family == "aes-pad" else "")
-    identifier = ber.encode(_SEQUENCE, oid.tlv)
-    return KeyWrap(name=name, oid=oid, family=family, key_size=bits // 8, status=Status.STRONG, identifier=identifier)
-
-
-def _rc2_wrap(bits: int) -> KeyWrap:
-    return KeyWrap(
-        name=f"rc2-{bits}-wrap",
-        oid=oids.ID_ALG_CMS_RC2_WRAP,
-        family="rc2",
-        key_size=16,
-        status=Status.WEAK,
-        identifier=ber.encode(_SEQUENCE, oids.ID_ALG_CMS_RC2_WRAP.tlv, _rc2_version(bits)),
-        effective_bits=bits,
-    )
-
-
-_WRAPS = (
-    _aes_wrap(256, oids.ID_AES256_WRAP),
-    _aes_wrap(192, oids.ID_AES192_WRAP),
-    _aes_wrap(128, oids.ID_AES128_WRAP),
-    _aes_wrap(256, oids.ID_AES256_WRAP_PAD, "aes-pad"),
-    _aes_wrap(192, oids.ID_AES192_WRAP_PAD, "aes-pad"),
-    _aes_wrap(128, oids.ID_AES128_WRAP_PAD, "aes-pad"),
-    KeyWrap(
-        name="3des-wrap",
-        oid=oids.ID_ALG_CMS_3DES_WRAP,
-        family="3des",
-        key_size=24,
-        status=Status.WEAK,
-        identifier=ber.encode(_SEQUENCE, oids.ID_ALG_CMS_3DES_WRAP.tlv, b"\x05\x00"),
-    ),
-    _rc2_wrap(128),
-    _rc2_wrap(64),
-    _rc2_wrap(40),
-)
-
-KEY_WRAPS: MappingProxyType[str, KeyWrap] = MappingProxyType({wrap.name: wrap for wrap in _WRAPS})
-"""Every key wrap, by name."""
-
-# RC2's wraps differ in their parameter alone, the version.
-_WRAPS_BY_OID: dict[str, KeyWrap] = {
-    wrap.oid + (_rc2_version(wrap.effective_bits).hex() if wrap.effective_bits else ""): wrap for wrap in _WRAPS
-}
-
-
-def key_wrap_from_identifier(identifier: bytes) -> KeyWrap:
-    """Look up a DER AlgorithmIdentifier; absent and NULL parameters are the same. Raises UnsupportedAlgorithm."""
-    oid, parameters = split_identifier(identifier)
-    found = _WRAPS_BY_OID.get(oid) or _WRAPS_BY_OID.get(oid + parameters.hex())
-    if found is None:
-        raise UnsupportedAlgorithm(oids.name_of(oid), purpose="key-wrap")
-    return found
-
-
 # ---------------------------------------------------------------------------------------------- parameters, written
 
 
@@ -305,11 +227,11 @@ def _parameters(cipher: ContentCipher, iv: bytes) -> bytes:
     if cipher.mode in {Mode.GCM, Mode.CCM}:
         return ber.encode(_SEQUENCE, octets, bytes((_INTEGER, 1, cipher.tag_size)))
     if cipher.family == "rc2":
-        return ber.encode(_SEQUENCE, _rc2_version(cipher.effective_bits), octets)
+        return ber.encode(_SEQUENCE, rc2_version(cipher.effective_bits), octets)
     return octets
 
 
-_RC2_EFFECTIVE_BITS = {version: bits for bits, version in _RC2_VERSIONS.items()}
+_RC2_EFFECTIVE_BITS = {version: bits for bits, version in RC2_VERSIONS.items()}
 
 # ------------------------------------------------------------------------------------------------- parameters, read
 
