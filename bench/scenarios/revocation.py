@@ -39,7 +39,7 @@ def path_warm_crl() -> Contest:
     leaf, issuer, anchor = (
         Certificate.parse(each.certificate_der) for each in (ca.issue("Alice", "alice@example.org"), ca, root)
     )
-    revoked = dict.fromkeys(range(1_000_000, 1_000_500))
+    revoked: dict[pki.Credential | int, x509.ReasonFlags | None] = dict.fromkeys(range(1_000_000, 1_000_500))
     lists = [each.crl(revoked, this_update=BENCH_TIME - _DAY, next_update=BENCH_TIME + _DAY) for each in (ca, root)]
     evidence = Evidence.read(crls=lists)
     collection = TrustCollection((anchor,), (issuer,))
