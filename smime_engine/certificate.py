@@ -9,8 +9,6 @@ Standards: RFC 5280 sections 4.1 and 4.2, RFC 9598, RFC 7468 (PEM), RFC 5652 sec
 
 from __future__ import annotations
 
-import binascii
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -21,13 +19,14 @@ from typing import NoReturn, TypeVar
 
 from smime_engine import certificate_extensions as decode
 from smime_engine.addresses import comparable_address
+from smime_engine.armour import binary_blocks
 from smime_engine.asn1 import ber, oids
 from smime_engine.certificate_fields import Extension, algorithm_oid, extensions_in, fields_of
 from smime_engine.crypto.public_keys import PublicKey, load_public_key
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.general_names import GeneralName, NameForm, general_names
 from smime_engine.limits import DEFAULT_LIMITS, Limits
-from smime_engine.names import ComparableName, attributes_of, comparable_name, readable_name, values_of
+from smime_engine.names import ComparableName, comparable_name, readable_name, values_of
 
 __all__ = ["Certificate", "Extension", "certificates_from"]
 
@@ -125,9 +124,14 @@ class Certificate:
         return self._decoded(oids.ID_CE_SUBJECT_ALT_NAME, general_names) or ()
 
     @cached_property
+    def issuer_alternative_names(self) -> tuple[GeneralName, ...]:
+        """Names of the issuerAltName extension; nothing relies on them."""
+        return self._decoded(oids.ID_CE_ISSUER_ALT_NAME, general_names) or ()
+
+    @cached_property
     def addresses(self) -> tuple[str, ...]:
         """E-mail addresses that the certificate names, as written, each once: rfc822Name and SmtpUTF8Mailbox in their
-        order, then emailAddress attributes of the subject. What is no address (a NUL inside, say) is left out.
+        order, then emailAddress of the subject. What is no address (a NUL inside, say) is left out.
         """
         found = {
             str(name.value): None
@@ -271,39 +275,44 @@ class Certificate:
             return None
         try:
             return decoder(extension.value)
-        except MalformedMessage:
+        except MalformedMessage as error:
+            self._undecodable[identifier] = str(error)
             return None
 
+    @cached_property
+    def _undecodable(self) -> dict[str, str]:
+        """Extensions that were asked for and are malformed, with the reason."""
+        return {}
 
-# Everything that `defects` decodes to find out whether it can be decoded.
-_DECODERS: dict[str, Callable[[bytes], object]] = {
-    oids.ID_CE_SUBJECT_KEY_IDENTIFIER: decode.octet_string,
-    oids.ID_CE_KEY_USAGE: decode.key_usage,
-    oids.ID_CE_SUBJECT_ALT_NAME: general_names,
-    oids.ID_CE_ISSUER_ALT_NAME: general_names,
-    oids.ID_CE_BASIC_CONSTRAINTS: decode.basic_constraints,
-    oids.ID_CE_NAME_CONSTRAINTS: decode.name_constraints,
-    oids.ID_CE_CRL_DISTRIBUTION_POINTS: decode.distribution_points,
-    oids.ID_CE_CERTIFICATE_POLICIES: decode.policies,
-    oids.ID_CE_POLICY_MAPPINGS: decode.policy_mappings,
-    oids.ID_CE_AUTHORITY_KEY_IDENTIFIER: decode.authority_key_identifier,
-    oids.ID_CE_POLICY_CONSTRAINTS: decode.policy_constraints,
-    oids.ID_CE_EXT_KEY_USAGE: decode.extended_key_usage,
-    oids.ID_CE_FRESHEST_CRL: decode.distribution_points,
-    oids.ID_CE_INHIBIT_ANY_POLICY: decode.inhibit_any_policy,
-    oids.ID_PE_AUTHORITY_INFO_ACCESS: decode.information_access,
+
+# Extension -> the attribute that decodes it.
+_ATTRIBUTES: dict[str, str] = {
+    oids.ID_CE_SUBJECT_KEY_IDENTIFIER: "subject_key_identifier",
+    oids.ID_CE_KEY_USAGE: "key_usage",
+    oids.ID_CE_SUBJECT_ALT_NAME: "subject_alternative_names",
+    oids.ID_CE_ISSUER_ALT_NAME: "issuer_alternative_names",
+    oids.ID_CE_BASIC_CONSTRAINTS: "basic_constraints",
+    oids.ID_CE_NAME_CONSTRAINTS: "name_constraints",
+    oids.ID_CE_CRL_DISTRIBUTION_POINTS: "crl_distribution_points",
+    oids.ID_CE_CERTIFICATE_POLICIES: "policies",
+    oids.ID_CE_POLICY_MAPPINGS: "policy_mappings",
+    oids.ID_CE_AUTHORITY_KEY_IDENTIFIER: "authority_key_identifier",
+    oids.ID_CE_POLICY_CONSTRAINTS: "policy_constraints",
+    oids.ID_CE_EXT_KEY_USAGE: "extended_key_usage",
+    oids.ID_CE_FRESHEST_CRL: "freshest_crl",
+    oids.ID_CE_INHIBIT_ANY_POLICY: "inhibit_any_policy",
+    oids.ID_PE_AUTHORITY_INFO_ACCESS: "authority_information_access",
 }
 
 
 def certificates_from(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Certificate, ...]:
-    """All certificates of a file, in its order: PEM bundle, DER, certs-only PKCS #7 (`.p7b`, `.p7c`, BER too), several
-    of them one after the other, or any of these as bare base64.
+    """All certificates of a file: PEM bundle, DER, certs-only PKCS #7 (`.p7b`, BER too), several in a row, or base64.
 
-    Other PEM blocks (keys, CRLs) are skipped. Raises MalformedMessage where a certificate is malformed or none is
-    found, LimitExceeded for more than `limits.certificates`.
+    Other PEM blocks are skipped. Raises MalformedMessage where a certificate is malformed or none is found,
+    LimitExceeded for more than `limits.certificates`.
     """
     found: list[Certificate] = []
-    for der in _binary_blocks(data):
+    for der in binary_blocks(data, _PEM_LABELS):
         for certificate in _certificates_in(der, limits):
             if len(found) >= limits.certificates:
                 raise LimitExceeded("certificates", limits.certificates)
@@ -313,25 +322,7 @@ def certificates_from(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tuple[
     return tuple(found)
 
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----([^-]*)-----END \1-----")
-_PEM_LABELS = {b"CERTIFICATE", b"X509 CERTIFICATE", b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"}
-_BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/=\s]+")
-
-
-def _binary_blocks(data: bytes) -> list[bytes]:
-    data = data.removeprefix(b"\xef\xbb\xbf")
-    if b"-----BEGIN " in data:
-        return [_from_base64(match[2], match.start(2)) for match in _PEM.finditer(data) if match[1] in _PEM_LABELS]
-    if data[:1] != b"\x30" and _BASE64_TEXT.fullmatch(data):
-        return [_from_base64(data, 0)]
-    return [data]
-
-
-def _from_base64(text: bytes, offset: int) -> bytes:
-    try:
-        return binascii.a2b_base64(b"".join(text.split()), strict_mode=True)
-    except binascii.Error as error:
-        raise MalformedMessage("base64", offset=offset) from error
+_PEM_LABELS = frozenset({b"CERTIFICATE", b"X509 CERTIFICATE", b"PKCS7", b"PKCS #7 SIGNED DATA", b"CMS"})
 
 
 def _certificates_in(data: bytes, limits: Limits) -> list[Certificate]:
@@ -383,7 +374,11 @@ def _comparable(name: bytes) -> ComparableName:
     try:
         return comparable_name(name)
     except MalformedMessage:
-        return ((("", name),),)
+        return (*_MALFORMED, (("", name),))
+
+
+_MALFORMED: ComparableName = ((("", b"malformed"),),)
+"""Begins the comparable form of a malformed name: no attribute has an empty type."""
 
 
 def _defects_of(certificate: Certificate) -> Iterator[str]:
@@ -397,10 +392,10 @@ def _defects_of(certificate: Certificate) -> Iterator[str]:
     for identifier, count in Counter(identifier for identifier, _ in extensions).items():
         if count > 1:
             yield f"extension {oids.name_of(identifier)} occurs {count} times"
-    checks = [(oids.name_of(name), _DECODERS.get(name), extension.value) for name, extension in extensions]
-    checks += [("issuer", attributes_of, certificate.issuer_der), ("subject", attributes_of, certificate.subject_der)]
-    for label, decoder, value in checks:
-        try:
-            decoder and decoder(value)
-        except MalformedMessage as error:
-            yield f"{label}: {error}"
+        if identifier in _ATTRIBUTES:
+            getattr(certificate, _ATTRIBUTES[identifier])
+    for identifier, reason in certificate._undecodable.items():  # noqa: SLF001
+        yield f"{oids.name_of(identifier)}: {reason}"
+    for label, name in (("issuer", certificate.comparable_issuer), ("subject", certificate.comparable_subject)):
+        if name[:1] == _MALFORMED:
+            yield f"{label}: not a distinguished name"

@@ -7,12 +7,11 @@ for that message alone (`including`).
 
 from __future__ import annotations
 
-import binascii
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from smime_engine.armour import binary_blocks
 from smime_engine.asn1 import ber, oids
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
@@ -137,8 +136,7 @@ class Evidence:
 
 NO_EVIDENCE = Evidence()
 
-_PEM = re.compile(rb"-----BEGIN (X509 CRL|PKCS7|CMS)-----([^-]*)-----END \1-----")
-_BASE64_TEXT = re.compile(rb"[A-Za-z0-9+/=\s]+")
+_PEM_LABELS = frozenset({b"X509 CRL", b"PKCS7", b"CMS"})
 _SEQUENCE, _OID = 0x30, 0x06
 
 
@@ -148,7 +146,7 @@ def revocation_lists_from(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tu
     Raises MalformedMessage where a list is malformed or none is found, LimitExceeded for more than `limits.crls`.
     """
     found: list[RevocationList] = []
-    for block in _binary_blocks(data):
+    for block in binary_blocks(data, _PEM_LABELS):
         for der in _lists_in(block, limits):
             if len(found) >= limits.crls:
                 raise LimitExceeded("crls", limits.crls)
@@ -156,21 +154,6 @@ def revocation_lists_from(data: bytes, *, limits: Limits = DEFAULT_LIMITS) -> tu
     if not found:
         raise MalformedMessage("at least one revocation list (PEM, DER or PKCS #7)")
     return tuple(found)
-
-
-def _binary_blocks(data: bytes) -> list[bytes]:
-    if b"-----BEGIN " in data:
-        return [_from_base64(match[2], match.start(2)) for match in _PEM.finditer(data)]
-    if data[:1] != b"\x30" and _BASE64_TEXT.fullmatch(data):
-        return [_from_base64(data, 0)]
-    return [data]
-
-
-def _from_base64(text: bytes, offset: int) -> bytes:
-    try:
-        return binascii.a2b_base64(b"".join(text.split()), strict_mode=True)
-    except binascii.Error as error:
-        raise MalformedMessage("base64", offset=offset) from error
 
 
 def _lists_in(data: bytes, limits: Limits) -> list[bytes]:
