@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Install the Debian packages of tests/peers.txt that are missing. Does nothing where all are there.
 #
-# No server is left behind: a policy-rc.d keeps packages from starting services while this runs, and Postfix gets
-# "No configuration". Without root (or sudo without a password) it says what to install and leaves it at that: the
+# No server is left behind: a policy-rc.d keeps packages from starting services while this runs, and Postfix and slapd get
+# "no configuration". Without root (or sudo without a password) it says what to install and leaves it at that: the
 # tests that need a missing peer are then skipped, or fail where CI=true.
 set -euo pipefail
 
@@ -38,8 +38,11 @@ if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$policy" >/dev/null
     "${root[@]}" chmod 755 "$policy"
 fi
-if [[ " ${missing[*]} " == *" postfix "* ]] && command -v debconf-set-selections >/dev/null; then
-    echo 'postfix postfix/main_mailer_type select No configuration' | "${root[@]}" debconf-set-selections
+if command -v debconf-set-selections >/dev/null; then
+    "${root[@]}" debconf-set-selections <<'ANSWERS'
+postfix postfix/main_mailer_type select No configuration
+slapd slapd/no_configuration boolean true
+ANSWERS
 fi
 log=$(mktemp)
 install() {

@@ -105,6 +105,18 @@ def test_every_import_is_a_declared_dependency():
             assert {it.lower().replace("_", "-") for it in distributions} & declared, f"{path} imports {name}"
 
 
+def test_hot_files_are_listed():
+    """A file that says `Hot file` in its docstring stands in ARCHITECTURE.md, and the other way round."""
+    section = (REPOSITORY / "ARCHITECTURE.md").read_text().partition("## Hot files")[2]
+    listed = set(re.findall(r"`([a-z_/]+\.py)`", section))
+    hot = set()
+    for path in PRODUCT:
+        docstring = ast.get_docstring(ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))) or ""
+        if "Hot file" in docstring:
+            hot.add(path.as_posix().removeprefix("smime_engine/"))
+    assert hot == listed
+
+
 def test_exceptions_stay_few():
     own = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, errors.SmimeError)]
     assert len(own) <= MAXIMUM_EXCEPTIONS
