@@ -148,7 +148,7 @@ class Fetcher:
         A fetch that came too late goes on: whoever asks next may find its answer. `fresh` passes the cache by.
         """
         chosen = tuple(dict.fromkeys(wanted))
-        allowed = self.rules.total_seconds if seconds is None else seconds
+        allowed = max(self.rules.total_seconds if seconds is None else seconds, 0.0)
         tasks = [
             asyncio.create_task(self.fetch(each, fresh=fresh)) if place < self.rules.fetches else None
             for place, each in enumerate(chosen)
@@ -156,13 +156,13 @@ class Fetcher:
         started = [task for task in tasks if task is not None]
         late: set[asyncio.Task[Fetched | FetchFailure]] = set()
         if started:
-            _, late = await asyncio.wait(started, timeout=max(allowed, 0))
+            _, late = await asyncio.wait(started, timeout=allowed)
         for task in late:
             task.cancel()
         return tuple(
             self._failed(each, f"more than {self.rules.fetches} addresses for one message")
             if task is None
-            else self._failed(each, f"no answer within {allowed:g} s, the time for all fetches together")
+            else self._failed(each, f"no answer within {allowed:.1f} s, the time left for all fetches together")
             if task in late
             else task.result()
             for each, task in zip(chosen, tasks, strict=True)
