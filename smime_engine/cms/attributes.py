@@ -107,10 +107,13 @@ def decode_time(value: bytes) -> datetime:
     UTCTime's two digits mean 1950 to 2049. QUIRK: UTCTime without seconds, and fractions of a second in
     GeneralizedTime, are read although CMS forbids both; old Notes and Java signers write them.
     """
-    if len(value) == 15 and value.startswith(b"\x17\x0d") and value.endswith(b"Z"):  # as nearly everybody writes it
-        digits, fraction = (b"19" if value[2] >= 0x35 else b"20") + value[2:14], b""
-    else:
-        digits, fraction = _digits_of_time(value)
+    if len(value) == 15 and value.startswith(b"\x17\x0d") and value.endswith(b"Z") and value[2:14].isdigit():
+        text = value[2:].decode()
+        try:  # as nearly everybody writes it: in C, a third of the time
+            return datetime.fromisoformat(f"{'19' if text >= '5' else '20'}{text[:6]}T{text[6:]}")
+        except ValueError:
+            pass  # a leap second, or no date: found below
+    digits, fraction = _digits_of_time(value)
     if not digits.isdigit():
         raise MalformedMessage("a time written with digits", offset=2)
     rest, second = divmod(int(digits), 100)

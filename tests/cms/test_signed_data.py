@@ -14,9 +14,11 @@ from smime_engine.asn1 import ber, oids
 from smime_engine.cms.attributes import decode_octets, encode_attribute, parse_attributes
 from smime_engine.cms.several_signers import sign_with
 from smime_engine.cms.signed import parse_signed_data
+from smime_engine.cms.signed_data import _parse
 from smime_engine.cms.signed_data_writer import certificates_only, encode_signed_data
+from smime_engine.cms.usual_signed_data import usual_signed_data
 from smime_engine.errors import LimitExceeded, MalformedMessage
-from smime_engine.limits import Limits
+from smime_engine.limits import DEFAULT_LIMITS, Limits
 from tests.cms.signers import CONTENT, authority, problems, signer
 from tests.reference import attributes as plain
 
@@ -221,6 +223,41 @@ def test_many_signers_take_linear_time() -> None:
         parse_signed_data(data)
     assert len(parse_signed_data(data, limits=Limits(signers=20_000)).signers) == 20_000
     assert time.perf_counter() - began < 5
+
+
+# ----------------------------------------------------------------------------------------------------- the usual form
+
+USUAL = [signer(kind).sign(b"content", now=NOW) for kind in ("p256", "rsa2048", "mldsa44")]
+USUAL += [signer("p384", include_certificates=False).sign(b"content", now=NOW)]
+
+
+@pytest.mark.parametrize("data", USUAL[:3])
+def test_usual_messages_are_recognised(data: bytes) -> None:
+    assert usual_signed_data(data, DEFAULT_LIMITS) == _parse(data, DEFAULT_LIMITS) == parse_signed_data(data)
+
+
+@given(st.data())
+def test_the_usual_form_is_taken_apart_as_in_the_general_way(choice: st.DataObject) -> None:
+    """Or not recognised; whatever octets are changed, inserted or cut."""
+    original = choice.draw(st.sampled_from(USUAL))
+    changed = bytearray(original)
+    for _ in range(choice.draw(st.integers(1, 3))):
+        # the structure is at both ends; certificates in between are not looked into
+        position = choice.draw(st.integers(0, 80) | st.integers(len(original) - 500, len(original) - 1))
+        changed[position] = choice.draw(st.integers(0, 255))
+    data = bytes(changed)[: choice.draw(st.just(None) | st.integers(0, len(changed)))]
+    usual = usual_signed_data(data, DEFAULT_LIMITS)
+    if usual is not None:
+        assert usual == _parse(data, DEFAULT_LIMITS)
+
+
+def test_every_octet_of_the_usual_form() -> None:
+    for original in USUAL[::3]:
+        for position in range(len(original)):
+            for bit in (1, 0x80, 0xFF):
+                data = original[:position] + bytes((original[position] ^ bit,)) + original[position + 1 :]
+                usual = usual_signed_data(data, DEFAULT_LIMITS)
+                assert usual is None or usual == _parse(data, DEFAULT_LIMITS)
 
 
 # ------------------------------------------------------------------------------------------------------- attributes

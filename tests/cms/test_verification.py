@@ -9,6 +9,7 @@ from asn1crypto import core
 
 from smime_engine.asn1 import ber, oids
 from smime_engine.certificate import Certificate
+from smime_engine.cms import signed as signed_module
 from smime_engine.cms.signed import (
     ContentDigests,
     SignerInfo,
@@ -35,6 +36,13 @@ ECDSA = scheme_for(Family.ECDSA, "sha256")
 CONTENT_TYPE = attribute(oids.ID_CONTENT_TYPE, oids.ID_DATA.tlv)
 MESSAGE_DIGEST = attribute(oids.ID_MESSAGE_DIGEST, core.OctetString(compute_digest(SHA256, CONTENT)))
 SIGNING_TIME = attribute(oids.ID_SIGNING_TIME, b"\x17\x0d260601120000Z")
+
+
+@pytest.fixture(autouse=True, params=["quick first", "careful"])
+def way(request, monkeypatch) -> None:
+    """Every case runs as it is, and with nothing recognised quickly."""
+    if request.param == "careful":
+        monkeypatch.setattr(signed_module, "quick_check", lambda *_: None)
 
 
 def signed(attributes, **options) -> bytes:
