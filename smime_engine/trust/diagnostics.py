@@ -22,6 +22,8 @@ ADVICE: dict[Problem, str] = {
     Problem.ISSUER_MISSING: "add the issuer's certificate to the collection, or let its URL be fetched",
     Problem.UNTRUSTED_ROOT: "if you trust this root, import it into the tenant's collection; if not, this is right",
     Problem.DISTRUSTED: "the collection's distrust list names it: take it off only if you know why it was put there",
+    Problem.PIN_MISMATCH: "another authority than the pinned one issued for this address: ask the partner over another "
+    "way, then change the pin or treat it as an attack",
     Problem.CERTIFICATE_MALFORMED: "its owner needs a new certificate from an issuer that follows RFC 5280",
     Problem.CERTIFICATE_SIGNATURE_MISMATCH: "a forged or damaged certificate, or an issuer that changed its key "
     "under the same name: fetch both certificates again from their source",
@@ -45,7 +47,7 @@ ADVICE: dict[Problem, str] = {
     Problem.UNSUPPORTED_KEY: "this software cannot use such a key",
     Problem.UNSUPPORTED_SIGNATURE_ALGORITHM: "this software cannot check such a signature",
     Problem.REVOKED: "do not use it; its owner needs a new one",
-    Problem.REVOCATION_UNKNOWN: "fetch the revocation list or OCSP response that is named below",
+    Problem.REVOCATION_UNKNOWN: "fetch the list or OCSP answer named below, or get the list from the issuer",
     Problem.CRL_UNREACHABLE: "make the address reachable from here, or ask the issuer to publish the list",
 }
 """What to do about a problem; INFO problems and those that a path cannot have are not in it."""

@@ -58,8 +58,11 @@ _SIGNERS = 32
 _WANTED = 20
 """Issuers that one report asks for: a hostile message should not make anybody fetch a thousand URLs."""
 
-_REMEMBERED_OCTETS = 65_536
-"""Size of chain and pool together up to which a search is kept: bounds what a hostile message can fill memory with."""
+_REMEMBERED_OCTETS = 32_768
+"""Size of all chains of a search up to which it is kept (three ML-DSA-87 certificates need 23,000), and …"""
+
+_REMEMBERED_POOL = 64
+"""… the pool's: both bound what hostile messages can fill memory with."""
 
 
 def validate_path(  # noqa: PLR0913 - the inputs of RFC 5280 section 6.1.1, and the evidence
@@ -221,7 +224,7 @@ def _paths(
         complete = True
     finally:
         size = sum(len(certificate.der) for path in paths for certificate in path.chain)
-        if size <= _REMEMBERED_OCTETS:
+        if size <= _REMEMBERED_OCTETS and len(pool) <= _REMEMBERED_POOL:
             collection.paths.keep(key, _Search(tuple(paths), complete))
 
 

@@ -429,7 +429,7 @@ def test_remembering_changes_no_answer():
 
 def test_hostile_pools_do_not_fill_the_memory():
     collection = TrustCollection(parsed(ROOT))
-    filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(70_000))
+    filler = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), bytes(40_000))
     big = AUTHORITY.issue("Alice", "alice@example.org", extra=[(filler, False)])
     assert validate(big, [AUTHORITY], collection=collection).verdict is Verdict.VALID
     assert not collection.paths._young
