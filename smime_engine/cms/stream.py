@@ -129,7 +129,7 @@ class StreamReader:
         """The octets of the next value, header included."""
         found = bytearray()
         depth = len(self._ends)
-        while True:
+        for _ in range(self._limits.asn1_elements):
             before = self._peek(_LONGEST_HEADER)
             position = self._position
             if len(self._ends) > depth and self.at_end():
@@ -149,6 +149,7 @@ class StreamReader:
                 raise LimitExceeded("envelope_head", limit, offset=position)
             if len(self._ends) == depth:
                 return bytes(found)
+        raise LimitExceeded("asn1_elements", self._limits.asn1_elements, offset=self._position)
 
     def _pieces(self, length: int) -> Iterator[memoryview]:
         while length:
