@@ -23,11 +23,13 @@ from smime_engine.cli.inputs import (
     read_password,
     write_file,
 )
+from smime_engine.cli.large_files import FileSource, is_large, write_pieces
 from smime_engine.cms.addressing import PasswordRecipient, Recipient
 from smime_engine.cms.sealing import Encryptor
-from smime_engine.crypto.encryption_algorithms import CONTENT_CIPHERS
+from smime_engine.crypto.encryption_algorithms import CONTENT_CIPHERS, Mode
 from smime_engine.crypto.key_management_algorithms import PKCS1_V1_5, oaep
 from smime_engine.engine import MessageEncryptor
+from smime_engine.engine.streaming import encrypt_message_stream, encrypt_stream
 from smime_engine.errors import InvalidKey
 from smime_engine.policy.capabilities import Addressee, Choice, choose_encryption
 from smime_engine.problems import Verdict
@@ -99,12 +101,16 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             _explain(choice, leaves)
     if password is not None:
         chosen = (*chosen, PasswordRecipient(password=password))
-    data = read_file(file)
-    if form == "smime":
-        write_file(output, MessageEncryptor(chosen, **options).encrypt(data))
-        return
-    sealed = Encryptor(chosen, **options).seal(data)
-    write_file(output, sealed if form == "der" else pem_text(sealed))
+    encryptor = Encryptor(chosen, **options)
+    if is_large(file) and form != "pem" and encryptor.cipher.mode is not Mode.CCM:
+        source = FileSource(file, label="encrypting")
+        stream = encrypt_message_stream if form == "smime" else encrypt_stream
+        write_pieces(output, stream(source, source.size, encryptor))
+    elif form == "smime":
+        write_file(output, MessageEncryptor(chosen, **options).encrypt(read_file(file)))
+    else:
+        sealed = encryptor.seal(read_file(file))
+        write_file(output, sealed if form == "der" else pem_text(sealed))
 
 
 def _leaves(names: Sequence[str]) -> tuple[Certificate, ...]:

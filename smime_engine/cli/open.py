@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -25,9 +26,13 @@ from smime_engine.cli.inputs import (
     read_password,
     write_file,
 )
+from smime_engine.cli.large_files import FileSource, is_large, scratch_files, write_pieces
 from smime_engine.cli.rendering import as_json, as_lines, json_text
 from smime_engine.cms.opening import DecryptionKeys
 from smime_engine.engine import open_cms, open_message
+from smime_engine.engine.judging import Judge
+from smime_engine.engine.streamed_opening import open_cms_stream, open_message_stream
+from smime_engine.engine.streaming import span_of
 from smime_engine.errors import MalformedMessage, SmimeError
 from smime_engine.keys import KeyRing
 from smime_engine.mime.transfer import decode_base64
@@ -100,13 +105,16 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     }
     to_stderr = output == "-"
     try:
-        opened = _open(read_file(file), content, arguments)
+        if is_large(file) or (content is not None and is_large(content)):
+            opened = _open_large(file, content, arguments, output)
+        else:
+            opened = _open(read_file(file), content, arguments)
+            if output is not None:
+                write_file(output, opened.content)
     except SmimeError as error:
         if as_json_:
             click.echo(json_text({"error": type(error).__name__, "text": str(error)}), err=to_stderr)
         raise
-    if output is not None:
-        write_file(output, opened.content)
     if as_json_:
         click.echo(json_text(as_json(opened)), err=to_stderr)
     else:
@@ -132,6 +140,26 @@ def _open(data: bytes, content: str | None, arguments: dict[str, Any]) -> Opened
     if content is not None:
         raise click.UsageError("--content goes with bare CMS, not with a message")
     return open_message(data, **arguments)
+
+
+def _open_large(file: str, content: str | None, arguments: dict[str, Any], output: str | None) -> OpenedMessage:
+    """Open in pieces; the content is written only after everything was decrypted and judged."""
+    keys = arguments.pop("keys")
+    judge = Judge(**arguments)
+    source = FileSource(file, readings=2, label="opening")
+    folder = None if output in {None, "-"} else Path(str(output)).absolute().parent
+    with scratch_files(folder) as scratch:
+        first = b"".join(map(bytes, span_of(source(), 0, 1)))
+        if first == b"\x30":
+            detached = None if content is None else FileSource(content)
+            streamed = open_cms_stream(source, judge=judge, keys=keys, scratch=scratch, detached=detached)
+        elif content is not None:
+            raise click.UsageError("--content goes with bare CMS, not with a message")
+        else:
+            streamed = open_message_stream(source, judge=judge, keys=keys, scratch=scratch)
+        if output is not None:
+            write_pieces(output, streamed.content())
+    return streamed.opened
 
 
 def _from_pem(data: bytes) -> bytes:

@@ -1,30 +1,48 @@
 """`smime path`: validate the path of one certificate, and say in words what stands against it.
 
 Does: gather files, call `validate_path`, translate the report into a tree or JSON and an exit status. Does not: judge,
-or fetch anything: what could help is named in the output.
+nor fetch anything unless `--fetch` says so: what could help is named in the output.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate, certificates_from
 from smime_engine.cli.exit_status import status_of_verdict
-from smime_engine.cli.inputs import Moment, collection_from, read_certificates, read_evidence, read_file
+from smime_engine.cli.inputs import (
+    Moment,
+    collection_from,
+    read_certificates,
+    read_evidence,
+    read_file,
+    tenant_collection,
+)
 from smime_engine.cli.rendering import json_text, printable
 from smime_engine.errors import ConfigurationError
 from smime_engine.problems import Problem
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.diagnostics import ADVICE, path_diagnosis
-from smime_engine.trust.path import PathOptions, PathProblem, PathReport, Profile, Purpose, RevocationMode
-from smime_engine.trust.path import validate_path as validate
+from smime_engine.trust.path import (
+    PathOptions,
+    PathProblem,
+    PathReport,
+    Profile,
+    Purpose,
+    RevocationMode,
+    validate_path,
+)
 from smime_engine.trust.wanted import Wanted
+
+if TYPE_CHECKING:
+    from smime_engine.sources.fetched import Gathered
 
 __all__ = ["command"]
 
@@ -37,6 +55,15 @@ def _dotted(_context: click.Context, _parameter: click.Parameter, values: Sequen
         except ValueError as error:
             raise click.BadParameter(f"{value!r} is no dotted object identifier such as 2.23.140.1.5.2.1") from error
     return values
+
+
+def _networks(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> Sequence[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -63,6 +90,15 @@ def _dotted(_context: click.Context, _parameter: click.Parameter, values: Sequen
     show_default=True,
     help="What it means when revocation cannot be determined.",
 )
+@click.option("--fetch", is_flag=True, help="Fetch missing issuers, revocation lists and OCSP answers.")
+@click.option(
+    "--fetch-from",
+    "networks",
+    multiple=True,
+    callback=_networks,
+    metavar="NETWORK",
+    help="With --fetch: a network that is not public and may be fetched from, such as 10.0.0.0/8.",
+)
 @click.option("--strict", is_flag=True, help="Count what breaks the rules that RFC 5280 sets for issuers.")
 @click.option(
     "--forgive",
@@ -87,6 +123,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     inhibit_any_policy: bool,  # noqa: FBT001
     no_revocation: bool,  # noqa: FBT001
     revocation: str,
+    fetch: bool,  # noqa: FBT001
+    networks: Sequence[IPv4Network | IPv6Network],
     strict: bool,  # noqa: FBT001
     forgive: Sequence[str],
     as_json: bool,  # noqa: FBT001
@@ -107,17 +145,24 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         forgiven=frozenset(Problem[name.upper()] for name in forgive),
     )
     present = datetime.now(UTC)
-    report = validate(
-        leaf,
-        collection=_collection(trust, collection),
-        pool=(*others, *read_certificates(certificates)),
-        evidence=read_evidence(crls),
-        now=at or present,
-        present=present,
-        purpose=Purpose(usage),
-        options=options,
-        address=email,
-    )
+    trusted = _collection(trust, collection)
+    pool = (*others, *read_certificates(certificates))
+    given = read_evidence(crls)
+
+    def judge(found: Gathered | None = None) -> PathReport:
+        return validate_path(
+            leaf,
+            collection=trusted,
+            pool=pool if found is None else (*pool, *found.certificates),
+            evidence=given if found is None else given.including(found.evidence),
+            now=at or present,
+            present=present,
+            purpose=Purpose(usage),
+            options=options,
+            address=email,
+        )
+
+    report = _fetching(judge, networks) if fetch else judge()
     if as_json:
         click.echo(json_text(_as_json(report)))
     else:
@@ -126,13 +171,17 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     sys.exit(status_of_verdict(report.verdict))
 
 
+def _fetching(judge: Callable[[Gathered], PathReport], networks: Sequence[IPv4Network | IPv6Network]) -> PathReport:
+    from smime_engine.cli.fetching import judge_and_fetch
+
+    return judge_and_fetch(judge, lambda report: report.wanted, networks=networks)
+
+
 def _collection(trust: Sequence[str], tenant: str | None) -> TrustCollection:
     if tenant is None:
         return collection_from(read_certificates(trust)) or TrustCollection()
     if trust:
         raise ConfigurationError("--trust and --collection are two answers to one question: give one of them")
-    from smime_engine.cli.inputs import tenant_collection
-
     return tenant_collection(tenant)
 
 

@@ -20,9 +20,11 @@ from smime_engine.cli.inputs import (
     read_password,
     write_file,
 )
+from smime_engine.cli.large_files import FileSource, is_large, write_pieces
 from smime_engine.cms.several_signers import sign_with
 from smime_engine.cms.signer import CmsSigner, SignedAttributes
 from smime_engine.engine import MessageSigner
+from smime_engine.engine.streaming import sign_message_stream, sign_stream
 from smime_engine.errors import InvalidKey
 from smime_engine.keys import Identity
 
@@ -86,16 +88,21 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         )
         for identity in (_signing_identity(key, password) for key in keys)
     ]
-    data = read_file(file)
-    if form == "smime":
-        if detached:
-            raise click.UsageError("--detached goes with --form der or pem; a message is clear-signed by default")
-        write_file(output, MessageSigner.of(*signers, clear=not opaque).sign(data, now=now))
-        return
-    if opaque:
+    if form == "smime" and detached:
+        raise click.UsageError("--detached goes with --form der or pem; a message is clear-signed by default")
+    if form != "smime" and opaque:
         raise click.UsageError("--opaque goes with messages; bare CMS holds its content unless --detached is given")
-    signed = sign_with(signers, data, now=now, detached=detached)
-    write_file(output, signed if form == "der" else pem_text(signed))
+    if is_large(file) and form != "pem":
+        source = FileSource(file, readings=1 if detached else 3 if form == "smime" else 2, label="signing")
+        if form == "smime":
+            write_pieces(output, sign_message_stream(source, signers, now=now, clear=not opaque))
+        else:
+            write_pieces(output, sign_stream(source, signers, now=now, detached=detached))
+    elif form == "smime":
+        write_file(output, MessageSigner.of(*signers, clear=not opaque).sign(read_file(file), now=now))
+    else:
+        signed = sign_with(signers, read_file(file), now=now, detached=detached)
+        write_file(output, signed if form == "der" else pem_text(signed))
 
 
 def _signing_identity(name: str, password: bytes | None) -> Identity:

@@ -293,8 +293,7 @@ def _parts_of(source: Source, entity: Entity, limits: Limits) -> _Parts:
     boundary = (entity.content_type.parameter("boundary") or "").rstrip(" \t").encode("utf-8", "replace")
     if not boundary or b"\n" in boundary:
         raise MalformedMessage("a boundary parameter of multipart/signed", offset=0)
-    line = re.compile(rb"\r?\n--" + re.escape(boundary) + rb"(--)?[ \t]*\r?\n")
-    found = _lines(source, entity.body_start, line, len(boundary))
+    found = _lines(source, entity.body_start, b"\n--" + boundary)
     first = next(found, None)
     second = next(found, None) if first is not None else None
     if first is None or second is None:
@@ -305,25 +304,35 @@ def _parts_of(source: Source, entity: Entity, limits: Limits) -> _Parts:
     return _Parts(boundary, first[1], second[0], behind.lstrip(b"\r\n"))
 
 
-def _lines(source: Source, start: int, line: re.Pattern[bytes], length: int) -> Iterator[tuple[int, int]]:
+_REST_OF_LINE = re.compile(rb"(?:--)?[ \t]*\r?\n")
+
+
+def _lines(source: Source, start: int, delimiter: bytes) -> Iterator[tuple[int, int]]:
     """Where boundary lines are: (offset of the line end before, offset behind)."""
-    keep = length + 80  # a boundary line with white space behind it, and the line ends around it
+    keep = len(delimiter) + 80  # a boundary line with white space behind it, and the line ends around it
     carry = b"\n"  # the body begins at the beginning of a line
     position = start - 1  # of the carry's first octet
     for chunk in span_of(source(), start):
         block = carry + chunk
         limit = max(len(block) - keep, 0)
-        at = 0
-        while (match := line.search(block, at)) is not None and match.start() < limit:
-            yield position + match.start(), position + match.end()
-            at = match.end() - 1  # its line end may be that of the next boundary
-        cut = max(limit, at)
+        cut = max(limit - 1, 0)  # the CR before a boundary's LF must not be lost
+        for first, last in _lines_in(block, delimiter, limit):
+            yield position + first, position + last
+            cut = max(cut, last - 1)  # its line end may be that of the next boundary
         carry = block[cut:]
         position += cut
-    at = 0
-    while (match := line.search(carry + b"\n", at)) is not None:
-        yield position + match.start(), position + match.end()
-        at = match.end() - 1
+    for first, last in _lines_in(carry + b"\n", delimiter, len(carry)):
+        yield position + first, position + last
+
+
+def _lines_in(block: bytes, delimiter: bytes, limit: int) -> Iterator[tuple[int, int]]:
+    """Boundary lines of a block whose line end before them stands below `limit`."""
+    found = block.find(delimiter)
+    while 0 <= found < limit:
+        rest = _REST_OF_LINE.match(block, found + len(delimiter))
+        if rest is not None:
+            yield found - (block[found - 1 : found] == b"\r"), rest.end()
+        found = block.find(delimiter, found + 1)
 
 
 def _quoted(boundary: bytes) -> bytes:
