@@ -10,12 +10,12 @@ import hashlib
 
 from bench import memory
 from bench.contest import Contest, scenario
-from bench.material import BENCH_TIME, message, user
+from bench.material import BENCH_TIME, message, size, user
 from bench.openssl import OpenSsl
 from smime_engine import MessageSigner
 from smime_engine.keys import load_identity
 
-_SIZE = 25_000_000
+_SIZE = size(25_000_000, quick=500_000)
 
 
 @scenario
