@@ -135,7 +135,9 @@ def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
     family = scheme.family
     try:
         if family is _ECDSA_FAMILY:
-            data, algorithm = _elliptic(data, scheme)
+            algorithm = None if scheme.prehashed else _ECDSA.get(cast("Digest", scheme.digest).name)
+            if algorithm is None:
+                data, algorithm = _elliptic(data, scheme)
             signature = native.sign(data, algorithm)
         elif family is _RSA_FAMILY:
             signature = native.sign(data, _PKCS1V15, _hash(scheme))
