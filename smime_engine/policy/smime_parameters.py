@@ -109,7 +109,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: the user picks the signing certificate; false: the eligible one with the latest NotBefore is taken",
-        acts="choice of the signing certificate by the web client's host",
+        why_not="nothing reads it yet; it belongs to the choice of the signing certificate by the web client's host",
     ),
     _row(
         "OWAAlwaysEncrypt",
@@ -117,10 +117,15 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: every message that leaves is encrypted",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
-        "OWAAlwaysSign", "owa_always_sign", _B, False, "true: every message that leaves is signed", acts="sending plan"
+        "OWAAlwaysSign",
+        "owa_always_sign",
+        _B,
+        False,
+        "true: every message that leaves is signed",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWABCCEncryptedEmailForking",
@@ -128,7 +133,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _U,
         0,
         "0: one encrypted message per Bcc recipient; 1: one for all Bcc recipients; 2: one for everybody",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWACheckCRLOnSend",
@@ -144,7 +149,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: multipart/signed, readable without S/MIME; false: opaque application/pkcs7-mime",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWACopyRecipientHeaders",
@@ -185,7 +190,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _U,
         60_000,
         "milliseconds for expanding one distribution list; when they have passed the message is not sent",
-        acts="expansion of distribution lists before encryption",
+        why_not="nothing reads it yet; it belongs to the expansion of distribution lists before encryption",
     ),
     _row(
         "OWAEncryptionAlgorithms",
@@ -193,7 +198,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         "6610",
         "ciphers by preference: ALG_ID[:bits][,OID] joined by semicolons; unset or malformed is 6610 (AES-256)",
-        acts="sending plan",
+        why_not="nothing reads it yet; it belongs to the choice of the cipher",
     ),
     _row(
         "OWAEncryptTemporaryBuffers",
@@ -209,7 +214,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: an outdated client control must be upgraded before it can be used",
-        acts="version check of the web client's host",
+        why_not="nothing reads it yet; it belongs to the version check of the web client's host",
     ),
     _row(
         "OWAIncludeCertificateChainAndRootCertificate",
@@ -217,7 +222,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: signed messages carry the whole chain with its root",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWAIncludeCertificateChainWithoutRootCertificate",
@@ -225,7 +230,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: signed messages carry the chain without its root; false: the user's certificates alone",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWAIncludeSMIMECapabilitiesInMessage",
@@ -233,7 +238,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: signed messages announce the ciphers that their sender can read",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWAOnlyUseSmartCard",
@@ -241,7 +246,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: only keys on smart cards may sign and decrypt",
-        acts="choice of keys: keys in files are not offered",
+        why_not="nothing reads it yet; it belongs to the choice of keys: keys in files are not offered",
     ),
     _row(
         "OWASenderCertificateAttributesToDisplay",
@@ -249,7 +254,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         None,
         "identifiers, joined by commas, of certificate attributes that are shown when sender and certificate differ",
-        acts="explanation of a sender mismatch",
+        why_not="nothing reads it yet; it belongs to the explanation of a sender mismatch",
     ),
     _row(
         "OWASignedEmailCertificateInclusion",
@@ -257,7 +262,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: signed messages carry the sender's signing and encryption certificates; false: neither",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWASigningAlgorithms",
@@ -265,7 +270,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         "8004",
         "digests by preference: ALG_ID[,OID] joined by semicolons; unset or malformed is 8004 (SHA-1)",
-        acts="sending plan; digests that are broken are raised to SHA-256 there, with a warning",
+        why_not="nothing reads it yet; it belongs to the choice of the digest",
     ),
     _row(
         "OWATripleWrapSignedEncryptedMail",
@@ -273,7 +278,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: messages that are signed and encrypted are signed once more outside",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWAUseKeyIdentifier",
@@ -281,7 +286,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: encrypted messages name their recipients by subject key identifier, not by issuer and serial number",
-        acts="sending plan",
+        acts="policy.rules: rules_from_smime_config",
     ),
     _row(
         "OWAUseSecondaryProxiesWhenFindingCertificates",
@@ -289,7 +294,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: a certificate also fits when it names a secondary address of its owner",
-        acts="choice of recipients' certificates",
+        why_not="nothing reads it yet; it belongs to the choice of recipients' certificates",
     ),
     _row(
         "NoSignOnReply",
@@ -297,7 +302,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: a reply to a signed message is not signed for that reason (new Outlook for Windows alone)",
-        acts="sending plan of replies",
+        why_not="nothing reads it yet; it belongs to the sending plan of replies",
     ),
     _row(
         "SMIMECertificateIssuingCA",
@@ -305,7 +310,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         Kind.BYTES,
         None,
         "the collection of trusted certificates as the content of an SST file; an expired one fails the operation",
-        acts="trust.collection",
+        acts="trust.collection_files: import_collection",
     ),
 )
 """Every parameter of Set-SmimeConfig, in the order of Microsoft's reference."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import fields
 
@@ -19,7 +20,7 @@ from smime_engine.policy.smime_config import (
     smime_config_from_json,
     smime_config_to_json,
 )
-from smime_engine.policy.smime_parameters import PARAMETERS, Kind
+from smime_engine.policy.smime_parameters import PARAMETERS, Kind, Parameter
 
 # Exchange's name -> type, default: what Microsoft's reference says in its prose, written down a second time.
 DOCUMENTED = {
@@ -66,6 +67,13 @@ def test_every_parameter_says_what_it_changes_or_why_it_changes_nothing() -> Non
     for row in PARAMETERS:
         assert bool(row.acts) != bool(row.why_not), row.exchange_name
         assert row.meaning
+
+
+@pytest.mark.parametrize("row", [row for row in PARAMETERS if row.acts], ids=lambda row: row.exchange_name)
+def test_where_a_parameter_acts_is_a_module_of_the_engine(row: Parameter) -> None:
+    module, _, what = row.acts.partition(": ")
+    found = importlib.import_module(f"smime_engine.{module}")
+    assert " " in what or hasattr(found, what)
 
 
 @pytest.mark.parametrize("spelling", ["OWAAlwaysSign", "-owaalwayssign", "--owa-always-sign", "owa_always_sign"])
