@@ -285,8 +285,7 @@ class Certificate:
         return {}
 
 
-# Extension -> the attribute that decodes it.
-_ATTRIBUTES: dict[str, str] = {
+_ATTRIBUTE_OF_EXTENSION: dict[str, str] = {
     oids.ID_CE_SUBJECT_KEY_IDENTIFIER: "subject_key_identifier",
     oids.ID_CE_KEY_USAGE: "key_usage",
     oids.ID_CE_SUBJECT_ALT_NAME: "subject_alternative_names",
@@ -392,8 +391,8 @@ def _defects_of(certificate: Certificate) -> Iterator[str]:
     for identifier, count in Counter(identifier for identifier, _ in extensions).items():
         if count > 1:
             yield f"extension {oids.name_of(identifier)} occurs {count} times"
-        if identifier in _ATTRIBUTES:
-            getattr(certificate, _ATTRIBUTES[identifier])
+        if identifier in _ATTRIBUTE_OF_EXTENSION:
+            getattr(certificate, _ATTRIBUTE_OF_EXTENSION[identifier])
     for identifier, reason in certificate._undecodable.items():  # noqa: SLF001
         yield f"{oids.name_of(identifier)}: {reason}"
     for label, name in (("issuer", certificate.comparable_issuer), ("subject", certificate.comparable_subject)):
