@@ -141,7 +141,11 @@ def _validate(
         if best is None or _rank(report) < _rank(best):
             best = report
     assert best is not None  # a search has at least one chain, be it the leaf alone
-    return replace(best, wanted=(*best.wanted, *_missing_issuers(dead_ends)))
+    return replace(
+        best,
+        problems=tuple(_with_failure(found, question.evidence) for found in best.problems),
+        wanted=(*best.wanted, *_missing_issuers(dead_ends)),
+    )
 
 
 def _revocation(
@@ -281,11 +285,23 @@ def _missing_issuers(dead_ends: Sequence[StaticPath]) -> tuple[Wanted, ...]:
     wanted: dict[Wanted, None] = {}
     for path in dead_ends:
         last = path.chain[-1]
-        if any(found.problem is Problem.UNTRUSTED_ROOT for found in path.problems):
-            continue
-        urls: list[str | None] = list(issuer_urls(last)) or [None]
-        wanted.update(dict.fromkeys(Issuer(url=url, name=last.issuer, name_der=last.issuer_der) for url in urls))
+        if all(found.problem is not Problem.UNTRUSTED_ROOT for found in path.problems):
+            wanted.update(dict.fromkeys(_wanted_issuers(last)))
     return tuple(wanted)[:_WANTED]
+
+
+def _wanted_issuers(certificate: Certificate) -> Iterator[Issuer]:
+    for url in issuer_urls(certificate) or (None,):
+        yield Issuer(url=url, name=certificate.issuer, name_der=certificate.issuer_der)
+
+
+def _with_failure(found: PathProblem, evidence: Evidence) -> PathProblem:
+    """A missing issuer together with why it could not be fetched."""
+    if found.problem is not Problem.ISSUER_MISSING:
+        return found
+    failures = filter(None, map(evidence.failure_of, _wanted_issuers(found.certificate)))
+    texts = [f"{failure.wanted.url} could not be fetched: {failure.text}" for failure in failures]
+    return replace(found, detail="; ".join((found.detail, *texts[:3]))) if texts else found
 
 
 def issuer_urls(certificate: Certificate) -> tuple[str, ...]:

@@ -92,6 +92,7 @@ def test_private_addresses_are_not_asked_unless_allowed(chain):
     result = run(*chain, "--fetch")
     assert result.exit_code == 3
     assert "ISSUER_MISSING" in result.stdout
+    assert "could not be fetched: address 127.0.0.1 is not public" in result.stdout
 
 
 def test_a_network_that_is_none():
