@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smime_engine.addresses import same_address
+from smime_engine.mime.edit import subject_has
+from smime_engine.policy.rules import Triggers
 
 __all__ = [
     "Binding",
     "Leave",
     "Otherwise",
     "OutgoingMessage",
+    "Protection",
     "Reason",
     "Refuse",
     "SeveralAuthors",
@@ -61,6 +64,8 @@ class Reason(Enum):
     SIGNED_AS_AUTHOR = "signed as the author"
     SIGNED_AS_SENDER = "signed as the sender"
     ALREADY_PROTECTED = "already signed or encrypted"
+    LABELLED = "labelled as protected by other means"
+    NOT_WANTED = "no rule asks for a signature"
     NULL_SENDER = "a bounce or other report"
     RESENT = "resent by somebody else than its author"
     NO_AUTHOR = "the message names no author"
@@ -68,6 +73,14 @@ class Reason(Enum):
     AMBIGUOUS_AUTHOR = "From or Sender can be read in several ways"
     NO_KEY = "there is no signing key for the author"
     NOT_BOUND = "the author is not who sends"
+
+
+class Protection(Enum):
+    """How a message is protected already."""
+
+    NONE = "none"
+    SIGNED = "signed"
+    ENCRYPTED = "encrypted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +99,31 @@ class OutgoingMessage:
     ambiguous: bool
     """Whether From or Sender can be read in several ways: one signs as somebody and readers see somebody else."""
 
-    protected: bool
+    protection: Protection
     """Whether it is signed or encrypted already, with S/MIME or OpenPGP."""
 
     resent: bool
     """Whether it has Resent fields."""
+
+    labelled: bool = False
+    """Whether a sensitivity label says that it is protected by other means (rights management)."""
+
+    subject: str = ""
+    """The decoded Subject."""
+
+    visible_recipients: tuple[str, ...] = ()
+    """The addresses of To and Cc; who else gets the message is a secret."""
+
+    fields: tuple[tuple[str, str], ...] = ()
+    """Names (lower case) and values of all header fields."""
+
+    def asks_for(self, triggers: Triggers) -> bool:
+        """Whether the Subject or a header field contains one of the triggers."""
+        return any(subject_has(self.subject, tag) for tag in triggers.subject_tags) or any(
+            name == field.name.lower() and (field.value is None or value.casefold() == field.value.casefold())
+            for field in triggers.fields
+            for name, value in self.fields
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +179,7 @@ def plan_signing(
     `has_key` says whether a usable key belongs to an address; `owned` whether an address belongs to the user who
     logged in (None: nobody did). Not checked: whether the certificate really names the address.
     """
-    if message.protected:
+    if message.protection is not Protection.NONE:
         return Leave(reason=Reason.ALREADY_PROTECTED)
     if not message.envelope_sender and not rules.sign_null_sender:
         return Leave(reason=Reason.NULL_SENDER)

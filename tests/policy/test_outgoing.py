@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
-from smime_engine.policy.outgoing import outgoing_message
-from smime_engine.policy.sending import OutgoingMessage
+from smime_engine.policy.outgoing import detailed, outgoing_message
+from smime_engine.policy.sending import OutgoingMessage, Protection
 
 BODY = b"MIME-Version: 1.0\r\n\r\nHello\r\n"
 
@@ -20,7 +22,7 @@ def test_people():
     assert read.authors == ("alice@example.org", "bob@example.org")
     assert read.sender == "carol@example.org"
     assert not read.ambiguous
-    assert not read.protected
+    assert read.protection is Protection.NONE
     assert not read.resent
 
 
@@ -43,18 +45,63 @@ def test_resent(field):
     assert facts(field + b": a@b.c\r\n").resent
 
 
+SIGNED, ENVELOPED = "300b06092a864886f70d010702", "300b06092a864886f70d010703"
+
+
 @pytest.mark.parametrize(
-    ("content_type", "protected"),
+    ("content_type", "cms", "protection"),
     [
-        (b"text/plain", False),
-        (b"multipart/mixed; boundary=b", False),
-        (b"application/pkcs7-mime; smime-type=enveloped-data", True),
-        (b"application/x-pkcs7-mime", True),
-        (b"multipart/signed; protocol=application/pgp-signature; boundary=b", True),
-        (b"multipart/encrypted; protocol=application/pgp-encrypted; boundary=b", True),
-        (b"multipart/signed; boundary=b", True),
+        (b"text/plain", "", Protection.NONE),
+        (b"multipart/mixed; boundary=b", "", Protection.NONE),
+        (b"application/pkcs7-mime; smime-type=enveloped-data", ENVELOPED, Protection.ENCRYPTED),
+        (b"application/pkcs7-mime; smime-type=signed-data", ENVELOPED, Protection.ENCRYPTED),
+        # A rule that demands encryption is not talked out of it by a false label, or by nonsense.
+        (b"application/pkcs7-mime; smime-type=enveloped-data", SIGNED, Protection.SIGNED),
+        (b"application/x-pkcs7-mime; smime-type=enveloped-data", "00", Protection.SIGNED),
+        (b"multipart/signed; protocol=application/pgp-signature; boundary=b", "", Protection.SIGNED),
+        (b"multipart/encrypted; protocol=application/pgp-encrypted; boundary=p", "", Protection.ENCRYPTED),
+        (b"multipart/encrypted; protocol=application/pgp-encrypted; boundary=b", "", Protection.SIGNED),
+        (b"multipart/signed; boundary=b", "", Protection.SIGNED),
     ],
 )
-def test_protected(content_type, protected):
+def test_protection(content_type, cms, protection):
     body = b"\r\n--b\r\n\r\nHello\r\n--b\r\nContent-Type: application/pkcs7-signature\r\n\r\nMA==\r\n--b--\r\n"
-    assert facts(b"Content-Type: " + content_type + b"\r\n", body).protected is protected
+    body += b"--p\r\nContent-Type: application/pgp-encrypted\r\n\r\nVersion: 1\r\n--p\r\n\r\nX\r\n--p--\r\n"
+    if cms:
+        body = b"\r\n" + b64encode(bytes.fromhex(cms)) + b"\r\n"
+        content_type += b"\r\nContent-Transfer-Encoding: base64"
+    assert facts(b"Content-Type: " + content_type + b"\r\n", body).protection is protection
+
+
+GUID = "0a1b2c3d-0000-1111-2222-333344445555"
+OTHER = "ffffffff-0000-1111-2222-333344445555"
+
+
+@pytest.mark.parametrize(
+    ("labels", "labelled"),
+    [
+        (f"MSIP_Label_{GUID}_Enabled=True; MSIP_Label_{GUID}_ContentBits=8;", True),
+        (
+            f"MSIP_Label_{GUID}_Enabled=true;\r\n MSIP_Label_{GUID}_Name=Secret;\r\n MSIP_Label_{GUID}_ContentBits=11",
+            True,
+        ),
+        (f"MSIP_Label_{GUID}_Enabled=True; MSIP_Label_{GUID}_ContentBits=3;", False),
+        (f"MSIP_Label_{GUID}_Enabled=False; MSIP_Label_{GUID}_ContentBits=8;", False),
+        (f"MSIP_Label_{GUID}_Enabled=True; MSIP_Label_{OTHER}_ContentBits=8;", False),
+        (f"MSIP_Label_{GUID}_Enabled=True; MSIP_Label_{GUID}_ContentBits=eight;", False),
+        ("nonsense", False),
+    ],
+)
+def test_labels(labels, labelled):
+    assert facts(f"msip_labels: {labels}\r\n".encode()).labelled is labelled
+
+
+def test_details():
+    raw = b"TO: Bob <bob@example.net>, carol@example.com\r\nCc: Group: dave@example.org;\r\n"
+    raw += b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nX-Encrypt: yes\r\n\r\n"
+    basic = outgoing_message(raw, envelope_sender="")
+    assert (basic.subject, basic.fields, basic.visible_recipients) == ("", (), ())
+    read = detailed(basic, raw)
+    assert read.subject == "Grüße"
+    assert read.visible_recipients == ("bob@example.net", "carol@example.com", "dave@example.org")
+    assert ("x-encrypt", "yes") in read.fields

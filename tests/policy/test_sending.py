@@ -11,6 +11,7 @@ from smime_engine.policy.sending import (
     Leave,
     Otherwise,
     OutgoingMessage,
+    Protection,
     Reason,
     Refuse,
     SeveralAuthors,
@@ -21,7 +22,7 @@ from smime_engine.policy.sending import (
 
 ALICE, BOB, CAROL = "alice@example.org", "bob@example.org", "carol@example.org"
 PLAIN = OutgoingMessage(
-    envelope_sender=ALICE, authors=(ALICE,), sender=None, ambiguous=False, protected=False, resent=False
+    envelope_sender=ALICE, authors=(ALICE,), sender=None, ambiguous=False, protection=Protection.NONE, resent=False
 )
 RULES = SigningRules()
 
@@ -36,7 +37,7 @@ def changed(value, **changes):
         (PLAIN, RULES, {ALICE}, Sign(address=ALICE, reason=Reason.SIGNED_AS_AUTHOR)),
         (PLAIN, RULES, {BOB}, Leave(reason=Reason.NO_KEY)),
         (PLAIN, changed(RULES, without_key=Otherwise.REJECT), {BOB}, Refuse(reason=Reason.NO_KEY, address=ALICE)),
-        (changed(PLAIN, protected=True), RULES, {ALICE}, Leave(reason=Reason.ALREADY_PROTECTED)),
+        (changed(PLAIN, protection=Protection.SIGNED), RULES, {ALICE}, Leave(reason=Reason.ALREADY_PROTECTED)),
         (changed(PLAIN, envelope_sender=""), RULES, {ALICE}, Leave(reason=Reason.NULL_SENDER)),
         (
             changed(PLAIN, envelope_sender=""),
