@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 import click
@@ -24,6 +25,7 @@ from smime_engine.trust.evidence import Evidence, revocation_lists_from
 __all__ = [
     "Moment",
     "collection_from",
+    "networks_of",
     "pem_text",
     "read_certificates",
     "read_evidence",
@@ -31,6 +33,7 @@ __all__ = [
     "read_identities",
     "read_password",
     "tenant_collection",
+    "trusted_collection",
     "write_file",
 ]
 
@@ -132,6 +135,25 @@ def collection_from(trusted: Iterable[Certificate]) -> TrustCollection | None:
     if not anchors:
         return TrustCollection(certificates)
     return TrustCollection(anchors, tuple(c for c in certificates if not c.is_self_issued))
+
+
+def trusted_collection(trust: Sequence[str], tenant: str | None) -> TrustCollection | None:
+    """What `--trust` or `--collection` names; None without either. Raises ConfigurationError for both."""
+    if tenant is None:
+        return collection_from(read_certificates(trust))
+    if trust:
+        raise ConfigurationError("--trust and --collection are two answers to one question: give one of them")
+    return tenant_collection(tenant)
+
+
+def networks_of(
+    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
+) -> Sequence[IPv4Network | IPv6Network]:
+    """The networks of `--fetch-from`; a click callback."""
+    try:
+        return [ip_network(value) for value in values]
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def tenant_collection(folder: str) -> TrustCollection:

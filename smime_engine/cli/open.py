@@ -10,20 +10,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from smime_engine.cli.exit_status import status_of_verdict
 from smime_engine.cli.inputs import (
     Moment,
-    collection_from,
+    networks_of,
     read_certificates,
     read_evidence,
     read_file,
     read_identities,
     read_password,
+    trusted_collection,
     write_file,
 )
 from smime_engine.cli.large_files import FileSource, is_large, scratch_files, write_pieces
@@ -40,6 +42,9 @@ from smime_engine.problems import Problem
 from smime_engine.report import OpenedMessage
 from smime_engine.trust.path import DEFAULT_OPTIONS, PathOptions, RevocationMode
 
+if TYPE_CHECKING:
+    from smime_engine.sources.fetched import Gathered
+
 __all__ = ["command"]
 
 
@@ -52,6 +57,7 @@ __all__ = ["command"]
 @click.option("--password-file", metavar="FILE", help="First line: the password of the keys.")
 @click.option("--message-password-file", metavar="FILE", help="First line: the password that the message is for.")
 @click.option("--trust", multiple=True, metavar="FILE|DIR", help="Trusted CA certificates (PEM, DER, PKCS #7).")
+@click.option("--collection", metavar="TENANT", help="Trust the certificate collection of a tenant's folder.")
 @click.option("--crl", "crls", multiple=True, metavar="FILE", help="Revocation list; may be repeated.")
 @click.option("--cert", "certificates", multiple=True, metavar="FILE", help="Further certificates, not trusted.")
 @click.option("--content", metavar="FILE", help="The content of a detached CMS signature.")
@@ -59,7 +65,16 @@ __all__ = ["command"]
 @click.option(
     "--revocation",
     type=click.Choice([mode.value for mode in RevocationMode]),
-    help="What it means when revocation cannot be determined. Default: soft-fail where --crl is given, else none.",
+    help="What it means when revocation cannot be determined. Default: soft-fail with --crl or --fetch, else none.",
+)
+@click.option("--fetch", is_flag=True, help="Fetch missing issuers, revocation lists and OCSP answers.")
+@click.option(
+    "--fetch-from",
+    "networks",
+    multiple=True,
+    callback=networks_of,
+    metavar="NETWORK",
+    help="With --fetch: a network that is not public and may be fetched from, such as 10.0.0.0/8.",
 )
 @click.option(
     "--forgive",
@@ -76,14 +91,17 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     password_file: str | None,
     message_password_file: str | None,
     trust: Sequence[str],
+    collection: str | None,
     crls: Sequence[str],
     certificates: Sequence[str],
     content: str | None,
     at: datetime | None,
     revocation: str | None,
+    fetch: bool,  # noqa: FBT001 - click hands flags over by name, here and below
+    networks: Sequence[IPv4Network | IPv6Network],
     forgive: Sequence[str],
     output: str | None,
-    as_json_: bool,  # noqa: FBT001 - click hands flags over by name
+    as_json_: bool,  # noqa: FBT001
 ) -> None:
     """Open FILE (a message, or CMS as DER, BER or PEM; - for standard input) and judge its signatures.
 
@@ -96,19 +114,19 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             ring=KeyRing(read_identities(keys, read_password(password_file))),
             passwords=() if message_password is None else (message_password,),
         ),
-        "trust": collection_from(read_certificates(trust)),
+        "trust": trusted_collection(trust, collection),
         "certificates": read_certificates(certificates),
         "evidence": read_evidence(crls),
         "now": at or present,
         "present": present,
-        "options": _options(revocation, forgive, has_crls=bool(crls)),
+        "options": _options(revocation, forgive, asks=bool(crls) or fetch),
     }
     to_stderr = output == "-"
     try:
         if is_large(file) or (content is not None and is_large(content)):
-            opened = _open_large(file, content, arguments, output)
+            opened = _open_large(file, content, arguments, output, fetch=fetch)
         else:
-            opened = _open(read_file(file), content, arguments)
+            opened = _open_small(read_file(file), content, arguments, networks, fetch=fetch)
             if output is not None:
                 write_file(output, opened.content)
     except SmimeError as error:
@@ -123,13 +141,35 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     sys.exit(status_of_verdict(opened.verdict))
 
 
-def _options(revocation: str | None, forgive: Sequence[str], *, has_crls: bool) -> PathOptions:
-    default = RevocationMode.SOFT_FAIL if has_crls else RevocationMode.NONE
+def _options(revocation: str | None, forgive: Sequence[str], *, asks: bool) -> PathOptions:
+    default = RevocationMode.SOFT_FAIL if asks else RevocationMode.NONE
     return replace(
         DEFAULT_OPTIONS,
         revocation=RevocationMode(revocation) if revocation else default,
         forgiven=frozenset(Problem[name.upper()] for name in forgive),
     )
+
+
+def _open_small(
+    data: bytes,
+    content: str | None,
+    arguments: dict[str, Any],
+    networks: Sequence[IPv4Network | IPv6Network],
+    *,
+    fetch: bool,
+) -> OpenedMessage:
+    if not fetch:
+        return _open(data, content, arguments)
+    from smime_engine.cli.fetching import judge_and_fetch
+
+    def judge(found: Gathered) -> OpenedMessage:
+        more = {
+            "certificates": (*arguments["certificates"], *found.certificates),
+            "evidence": arguments["evidence"].including(found.evidence),
+        }
+        return _open(data, content, {**arguments, **more})
+
+    return judge_and_fetch(judge, lambda opened: opened.wanted, networks=networks)
 
 
 def _open(data: bytes, content: str | None, arguments: dict[str, Any]) -> OpenedMessage:
@@ -142,8 +182,12 @@ def _open(data: bytes, content: str | None, arguments: dict[str, Any]) -> Opened
     return open_message(data, **arguments)
 
 
-def _open_large(file: str, content: str | None, arguments: dict[str, Any], output: str | None) -> OpenedMessage:
+def _open_large(
+    file: str, content: str | None, arguments: dict[str, Any], output: str | None, *, fetch: bool
+) -> OpenedMessage:
     """Open in pieces; the content is written only after everything was decrypted and judged."""
+    if fetch:
+        raise click.UsageError("--fetch goes with messages that fit into memory")
     keys = arguments.pop("keys")
     judge = Judge(**arguments)
     source = FileSource(file, readings=2, label="opening")

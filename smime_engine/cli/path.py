@@ -7,9 +7,9 @@ nor fetch anything unless `--fetch` says so: what could help is named in the out
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,14 +19,13 @@ from smime_engine.certificate import Certificate, certificates_from
 from smime_engine.cli.exit_status import status_of_verdict
 from smime_engine.cli.inputs import (
     Moment,
-    collection_from,
+    networks_of,
     read_certificates,
     read_evidence,
     read_file,
-    tenant_collection,
+    trusted_collection,
 )
 from smime_engine.cli.rendering import json_text, printable
-from smime_engine.errors import ConfigurationError
 from smime_engine.problems import Problem
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.diagnostics import ADVICE, path_diagnosis
@@ -55,15 +54,6 @@ def _dotted(_context: click.Context, _parameter: click.Parameter, values: Sequen
         except ValueError as error:
             raise click.BadParameter(f"{value!r} is no dotted object identifier such as 2.23.140.1.5.2.1") from error
     return values
-
-
-def _networks(
-    _context: click.Context, _parameter: click.Parameter, values: Sequence[str]
-) -> Sequence[IPv4Network | IPv6Network]:
-    try:
-        return [ip_network(value) for value in values]
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @click.command(
@@ -95,7 +85,7 @@ def _networks(
     "--fetch-from",
     "networks",
     multiple=True,
-    callback=_networks,
+    callback=networks_of,
     metavar="NETWORK",
     help="With --fetch: a network that is not public and may be fetched from, such as 10.0.0.0/8.",
 )
@@ -145,7 +135,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         forgiven=frozenset(Problem[name.upper()] for name in forgive),
     )
     present = datetime.now(UTC)
-    trusted = _collection(trust, collection)
+    trusted = trusted_collection(trust, collection) or TrustCollection()
     pool = (*others, *read_certificates(certificates))
     given = read_evidence(crls)
 
@@ -162,27 +152,18 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             address=email,
         )
 
-    report = _fetching(judge, networks) if fetch else judge()
+    if fetch:
+        from smime_engine.cli.fetching import judge_and_fetch
+
+        report = judge_and_fetch(judge, lambda found: found.wanted, networks=networks)
+    else:
+        report = judge()
     if as_json:
         click.echo(json_text(_as_json(report)))
     else:
         for line in path_diagnosis(report, revocation=options.revocation):
             click.echo(printable(line))
     sys.exit(status_of_verdict(report.verdict))
-
-
-def _fetching(judge: Callable[[Gathered], PathReport], networks: Sequence[IPv4Network | IPv6Network]) -> PathReport:
-    from smime_engine.cli.fetching import judge_and_fetch
-
-    return judge_and_fetch(judge, lambda report: report.wanted, networks=networks)
-
-
-def _collection(trust: Sequence[str], tenant: str | None) -> TrustCollection:
-    if tenant is None:
-        return collection_from(read_certificates(trust)) or TrustCollection()
-    if trust:
-        raise ConfigurationError("--trust and --collection are two answers to one question: give one of them")
-    return tenant_collection(tenant)
 
 
 def _as_json(report: PathReport) -> dict[str, Any]:
