@@ -75,8 +75,8 @@ class Limits:
     path_length: int = 16
     """Certificates of one path; PKITS needs 7."""
 
-    path_candidates: int = 1_000
-    """Edges examined while one path is built: bounds cross-certificate mazes."""
+    path_candidates: int = 250
+    """Links between certificates examined while one path is built; each may cost a signature check of a millisecond."""
 
     name_constraint_comparisons: int = 250_000
     """Names times constraints along a path."""

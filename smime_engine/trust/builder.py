@@ -51,7 +51,7 @@ _TAKEN = frozenset({Outcome.GOOD, Outcome.KEY_INHERITS_PARAMETERS})
 
 
 class _Search:
-    """Breadth first: the shortest chains come first, and a circle of cross certificates delays nothing."""
+    """Breadth first, but for chains that are one step from an anchor."""
 
     def __init__(
         self, collection: TrustCollection, pool: dict[ComparableName, list[Certificate]], limits: Limits
@@ -75,10 +75,17 @@ class _Search:
                 dead_ends.append(self._given_up(chain))
                 continue
             issuers = self._issuers_of(chain[-1], chain)
-            queue.extend((*chain, issuer) for issuer in issuers)
+            # What is one step from an anchor goes first: in a maze of cross certificates this is the way out.
+            near = [issuer for issuer in issuers if self._is_below_anchor(issuer)]
+            queue.extendleft((*chain, issuer) for issuer in reversed(near))
+            queue.extend((*chain, issuer) for issuer in issuers if issuer not in near)
             if not issuers:
                 dead_ends.append(self._dead_end(chain))
         yield from dead_ends
+
+    def _is_below_anchor(self, certificate: Certificate) -> bool:
+        candidates = self.collection.with_subject(certificate.comparable_issuer)
+        return bool(candidates) and self.collection.is_anchor(candidates[0])
 
     def _issuers_of(self, certificate: Certificate, chain: tuple[Certificate, ...]) -> list[Certificate]:
         """Those that signed the certificate, the likeliest first; if none did, the likeliest that could have."""
