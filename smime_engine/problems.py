@@ -63,6 +63,11 @@ class Problem(Enum):
     # Encryption (RFC 8551 section 2.7)
     WEAK_CONTENT_CIPHER = (_INFO, "the content is encrypted with a cipher that is broken or has a short key")
 
+    # Time stamps (RFC 3161) and receipts (RFC 2634)
+    TIMESTAMP_MALFORMED = (_NO, "the time stamp breaks the rules of RFC 3161")
+    TIMESTAMP_MISMATCH = (_NO, "the time stamp was made for something else")
+    RECEIPT_MISMATCH = (_NO, "the receipt is for another message")
+
     # Who signed (RFC 8551 section 3, RFC 9598)
     SENDER_MISMATCH = (_NO, "the signer's certificate does not name the sender of the message")
     OUTER_SIGNER_DIFFERS = (_INFO, "an outer layer was signed by somebody other than the sender, as gateways do")

@@ -18,7 +18,7 @@ from smime_engine.cms.signer import CmsSigner
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["add_signers", "sign_with"]
+__all__ = ["add_signers", "encoded_parts", "sign_with"]
 
 Octets = bytes | memoryview
 
@@ -61,7 +61,7 @@ def add_signers(
     if len(signed.signers) + len(signers) > limits.signers:
         raise LimitExceeded("signers", limits.signers)
     content_type = oids.named(signed.content_type)
-    certificates, crls, infos = _kept(data)
+    certificates, crls, infos = encoded_parts(data)
     added = [signer.signer_info_of(signed_content, now=now, content_type=content_type) for signer in signers]
     return encode_signed_data(
         [*infos, *added],
@@ -73,8 +73,11 @@ def add_signers(
     )
 
 
-def _kept(data: Octets) -> tuple[list[bytes], list[bytes], list[bytes]]:
-    """Encodings of all certificates, CRLs and SignerInfos of a SignedData that `parse_signed_data` has accepted."""
+def encoded_parts(data: Octets) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """Encodings of all certificates, CRLs and SignerInfos, of whatever kind, in the order of the message.
+
+    For DER that `parse_signed_data` has accepted.
+    """
     start, end = ber.content(data, 0, len(data), 0x30, expected="a ContentInfo")
     _, (_, _, start, end) = ber.children(data, start, end)
     start, end = ber.content(data, start, end, 0x30, expected="a SignedData")

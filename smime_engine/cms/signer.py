@@ -179,8 +179,8 @@ class CmsSigner:
         encoded = self._signed_attributes(digest, now, content_type)
         return self._signer_info(encoded, self.key.sign(encoded, self.scheme))
 
-    def signer_info_of(self, content: Octets, *, now: datetime, content_type: oids.Oid = oids.ID_DATA) -> bytes:
-        """DER SignerInfo over content."""
+    def signer_info_of(self, content: Octets, *, now: datetime, content_type: oids.Oid | None = oids.ID_DATA) -> bytes:
+        """DER SignerInfo over content; without a content type over a signature, as a countersignature."""
         if self.attributes is None:
             return self._plain_signer_info(self._signature_of(content))
         return self.signer_info(compute_digest(self.digest, content), now=now, content_type=content_type)
