@@ -305,3 +305,10 @@ def test_certificates_of_the_corpora(corpora):
     for file in (corpora / "rfc4134").glob("*.cer"):
         (certificate,) = certificates_from(file.read_bytes())
         assert certificate.subject.startswith("CN=")
+
+
+def test_pkcs7_cut_at_every_offset(alice):
+    whole = pkcs7.serialize_certificates([alice.certificate], serialization.Encoding.DER)
+    for end in range(len(whole)):
+        with pytest.raises(MalformedMessage):
+            certificates_from(whole[:end])
