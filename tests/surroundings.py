@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,11 +39,17 @@ def command(name: str) -> str | None:
     return shutil.which(name, path=_SEARCH_PATH)
 
 
+def _is_there(sign: str) -> bool:
+    if sign.startswith("python:"):
+        return find_spec(sign.removeprefix("python:")) is not None
+    return Path(sign).exists() if sign.startswith("/") else command(sign) is not None
+
+
 def missing(marker: str) -> str | None:
     """Why a test with this marker cannot run here (None: it can)."""
     if marker == "corpora":
         return None if CORPORA.is_dir() else f"no corpora at {CORPORA} (set SMIME_CORPORA)"
-    lacking = [name for peer in peers() if peer.marker == marker for name in peer.commands if command(name) is None]
+    lacking = [name for peer in peers() if peer.marker == marker for name in peer.commands if not _is_there(name)]
     return f"missing: {', '.join(lacking)} (tests/install_peers.sh installs the peers)" if lacking else None
 
 

@@ -91,7 +91,6 @@ def _write_configuration(folder: Path) -> Path:
 @pytest.fixture
 async def directory(tmp_path: Path) -> AsyncIterator[str]:
     """The start of LDAP addresses of a running server."""
-    pytest.importorskip("ldap", reason="python-ldap (extra ldap) is not installed")
     server, loader = surroundings.command("slapd"), surroundings.command("slapadd")
     assert server is not None
     assert loader is not None
