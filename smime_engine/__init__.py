@@ -25,8 +25,10 @@ if TYPE_CHECKING:
         MessageCompressor,
         MessageEncryptor,
         MessageSigner,
+        SealedCopy,
         open_cms,
         open_message,
+        seal_copies,
         seal_message,
     )
     from smime_engine.errors import (
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     )
     from smime_engine.keys import Identity, InMemoryKey, KeyRing, PrivateKey, load_identities, load_identity
     from smime_engine.limits import Limits
+    from smime_engine.policy.capabilities import Addressee, choose_encryption
+    from smime_engine.policy.forking import Copy, Correspondent, plan_copies
+    from smime_engine.policy.smime_config import BccForking
     from smime_engine.problems import Finding, Problem, Verdict
     from smime_engine.report import (
         CertificatesLayer,
@@ -71,8 +76,10 @@ _HOMES = {
         "MessageCompressor",
         "MessageEncryptor",
         "MessageSigner",
+        "SealedCopy",
         "open_cms",
         "open_message",
+        "seal_copies",
         "seal_message",
     ),
     "errors": (
@@ -89,6 +96,9 @@ _HOMES = {
     ),
     "keys": ("Identity", "InMemoryKey", "KeyRing", "PrivateKey", "load_identities", "load_identity"),
     "limits": ("Limits",),
+    "policy.capabilities": ("Addressee", "choose_encryption"),
+    "policy.forking": ("Copy", "Correspondent", "plan_copies"),
+    "policy.smime_config": ("BccForking",),
     "problems": ("Finding", "Problem", "Verdict"),
     "report": (
         "CertificatesLayer",
@@ -104,11 +114,15 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Addressee",
+    "BccForking",
     "Certificate",
     "CertificatesLayer",
     "CmsSigner",
     "CompressedLayer",
     "ConfigurationError",
+    "Copy",
+    "Correspondent",
     "DecryptionFailed",
     "DecryptionKeys",
     "EncryptedLayer",
@@ -138,6 +152,7 @@ __all__ = [
     "Problem",
     "Purpose",
     "RevocationMode",
+    "SealedCopy",
     "SignatureReport",
     "SignedAttributes",
     "SignedLayer",
@@ -147,11 +162,14 @@ __all__ = [
     "UnsupportedAlgorithm",
     "Verdict",
     "certificates_from",
+    "choose_encryption",
     "load_identities",
     "load_identity",
     "open_cms",
     "open_message",
+    "plan_copies",
     "recipient_for",
+    "seal_copies",
     "seal_message",
     "validate_path",
 ]

@@ -6,12 +6,14 @@
 | `MessageSigner` | sign messages, everything constant precomputed | `signing.py` |
 | `MessageEncryptor`, `MessageCompressor` | encrypt for recipients; compress | `sealing.py` |
 | `seal_message` | apply any of these in any order | `sealing.py` |
+| `seal_copies` | the same for each copy that Bcc recipients need | `copies.py` |
 
 Only this layer knows both MIME and CMS. It does no I/O.
 """
 
 from __future__ import annotations
 
+from smime_engine.engine.copies import SealedCopy, seal_copies
 from smime_engine.engine.opening import open_cms, open_message
 from smime_engine.engine.sealing import MessageCompressor, MessageEncryptor, Step, seal_message
 from smime_engine.engine.signing import MessageSigner
@@ -20,8 +22,10 @@ __all__ = [
     "MessageCompressor",
     "MessageEncryptor",
     "MessageSigner",
+    "SealedCopy",
     "Step",
     "open_cms",
     "open_message",
+    "seal_copies",
     "seal_message",
 ]
