@@ -177,13 +177,12 @@ def parse_recipient_infos(
     data: Octets, start: int, end: int, *, limits: Limits = DEFAULT_LIMITS
 ) -> tuple[RecipientInfo, ...]:
     """Take apart the content data[start:end] of a RecipientInfos, DER. Raises LimitExceeded for too many recipients."""
-    encodings = ber.elements(data, start, end, limits)
-    if not encodings:
+    octets = bytes(data[start:end])
+    elements = ber.children(octets, 0, len(octets), limits)
+    if not elements:
         raise MalformedMessage("at least one recipient", offset=start)
-    if len(encodings) > limits.recipients:
-        raise LimitExceeded("recipients", limits.recipients, offset=start)
-    infos = tuple(map(parse_recipient_info, encodings))
-    count = sum(len(info.keys) for info in infos if isinstance(info, KeyAgreementRecipientInfo))
+    infos = tuple([_read(octets, tag, first, last) for tag, _, first, last in elements])
+    count = len(infos) + sum([len(info.keys) - 1 for info in infos if info.__class__ is KeyAgreementRecipientInfo])
     if count > limits.recipients:
         raise LimitExceeded("recipients", limits.recipients, offset=start)
     return infos
@@ -193,7 +192,14 @@ def parse_recipient_info(encoding: bytes) -> RecipientInfo:
     """Take apart one RecipientInfo, DER. Never raises for its content: see `OtherRecipientInfo`."""
     try:
         tag, start, end = ber.read_header(encoding, 0, len(encoding))
-        return _READERS.get(tag, _unknown)(encoding, start, end)
+    except MalformedMessage as error:
+        return OtherRecipientInfo("", error)
+    return _read(encoding, tag, start, end)
+
+
+def _read(data: bytes, tag: int, start: int, end: int) -> RecipientInfo:
+    try:
+        return _READERS.get(tag, _unknown)(data, start, end)
     except MalformedMessage as error:
         return OtherRecipientInfo("", error)
 

@@ -19,9 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import pbkdf2_hmac
+from hashlib import blake2b, pbkdf2_hmac
 from hmac import compare_digest
-from hmac import digest as hmac_digest
 from secrets import token_bytes
 from typing import Any
 
@@ -129,8 +128,7 @@ def substitute_key(size: int, ciphertext: bytes) -> bytes:
     It is always the same for the same ciphertext as long as the process lives: a fresh one for each try would let an
     attacker who sends a message twice see a difference. Nobody outside can compute it.
     """
-    key = hmac_digest(_SUBSTITUTE_SECRET, ciphertext, "sha256")
-    return key[:size]  # no cipher has longer keys
+    return blake2b(ciphertext, key=_SUBSTITUTE_SECRET, digest_size=size).digest()
 
 
 # ----------------------------------------------------------------------------------------------------------------- RSA
