@@ -19,7 +19,8 @@ Standards: RFC 5652 section 5 (versions: 5.1), RFC 8551 section 2.5, RFC 6211, R
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
 
@@ -100,13 +101,25 @@ class CmsSigner:
         self.by_key_identifier = by_key_identifier
         self.attributes = attributes
         self._identifier = _signer_identifier(certificate, by_key_identifier=by_key_identifier)
-        # Memos, filled by the first messages. A few entries: the time has two lengths, an ECDSA signature some.
+        self._forget()
+
+    def with_attributes(self, *further: tuple[oids.Oid, bytes]) -> CmsSigner:
+        """The same signer with further signed attributes (type, DER value). It needs signed attributes (ValueError)."""
+        if self.attributes is None:
+            raise ValueError("this signer signs without signed attributes")
+        other = copy(self)
+        other.attributes = replace(self.attributes, further=(*self.attributes.further, *further))
+        other._forget()  # noqa: SLF001 - of the same class
+        return other
+
+    def _forget(self) -> None:
+        """Begin without memos. They hold a few entries: the time has two lengths, an ECDSA signature some."""
         self._layouts: dict[tuple[oids.Oid | None, int], _Layout] = {}
         self._frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}
         self._around_digest: tuple[float, bytes, bytes, int] = math.nan, b"", b"", 0
         self._usual = None
-        if attributes is not None and attributes.signing_time:
-            self._usual = digest_constructor(self.digest), key.sign, self.scheme, self._frames
+        if self.attributes is not None and self.attributes.signing_time:
+            self._usual = digest_constructor(self.digest), self.key.sign, self.scheme, self._frames
 
     @property
     def micalg(self) -> str:
