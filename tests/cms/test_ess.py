@@ -41,7 +41,7 @@ requests = st.builds(
 ).map(lambda request: request._replace(first_tier_only=request.wanted_from is None))
 
 
-@given(requests | st.builds(ReceiptRequest, st.binary(max_size=9), st.just(())))
+@given(requests | requests.map(lambda request: request._replace(first_tier_only=False)))
 def test_receipt_requests_are_read_back(request: ReceiptRequest) -> None:
     encoded = encode_receipt_request(request)
     assert decode_receipt_request(encoded) == request
