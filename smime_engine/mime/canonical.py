@@ -80,15 +80,14 @@ def lines_are_clean(data: bytes, start: int, *, labels: bool) -> bool:
     """Whether the lines from `start` on are clean, and, if `labels`, none of them labels a part `8bit` or `binary`."""
     end = len(data)
     position = start
-    while True:
+    while position < end:
         behind = _behind_base64(data, position, end) if end - position > _STEP else position
         if behind == position:
             behind = end if end - position <= _STEP else data.rfind(b"\n", position, position + _STEP) + 1
             if not behind or not _text_is_clean(data, position, behind, labels=labels):
                 return False
-        if behind == end:
-            return True
         position = behind
+    return True
 
 
 def _text_is_clean(data: bytes, start: int, end: int, *, labels: bool) -> bool:

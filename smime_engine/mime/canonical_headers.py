@@ -13,13 +13,13 @@ import re
 from smime_engine.mime.addresses import Mailbox, addresses_of, parse_addresses
 from smime_engine.mime.defects import Defect
 from smime_engine.mime.encoded_words import decode_words, encode_words
-from smime_engine.mime.fields import HeaderField
+from smime_engine.mime.fields import HeaderField, named_fields
 from smime_engine.mime.parameters import Parameterised, encode_parameter, parse_parameterised
 from smime_engine.mime.parse import Entity
 
 __all__ = ["clean_header", "expressible_in_ascii", "mailbox_text", "parameter_lines"]
 
-_CLEAN_FIELD = re.compile(rb"(?!From )(?:[^\x00\r\n\x80-\xff]{0,75}+[^\x00\r\n\x80-\xff \t]\r\n)+\Z")
+_CLEAN_FIELD = re.compile(rb"(?!From )(?:[^\x00\r\n\x80-\xff]{1,76}+(?<![ \t])\r\n)++\Z")
 _ADDRESS_FIELDS = frozenset(
     {
         "from",
@@ -37,6 +37,7 @@ _ADDRESS_FIELDS = frozenset(
     }
 )
 _PARAMETER_FIELDS = frozenset({"content-type", "content-disposition"})
+_ENCODING = b"content-transfer-encoding"
 _PLAIN_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _SPACES = re.compile(rb"[ \t]+")
 _LONGEST_LINE = 76
@@ -57,6 +58,8 @@ def clean_header(
         kept = tuple(item for item in entity.content_type.parameters if item[0] != "boundary")
         value = Parameterised(value=entity.content_type.value, parameters=(("boundary", boundary), *kept))
         pending["content-type"] = parameter_lines("Content-Type", value)
+    if encoding is None and not all(_CLEAN_FIELD.match(raw) for raw in named_fields(entity.header, _ENCODING)):
+        encoding = entity.transfer_encoding or "7bit"  # cleaning must not give a label another meaning
     if encoding is not None:
         pending["content-transfer-encoding"] = [f"Content-Transfer-Encoding: {encoding}"]
     lines: list[bytes] = []
@@ -79,7 +82,12 @@ def expressible_in_ascii(message: Entity) -> bool:
 
 
 def _joined(lines: list[str]) -> bytes:
-    return b"".join(_folded(line.encode("ascii", "replace")) for line in lines)
+    return b"".join(_folded(_ascii(line)) for line in lines)
+
+
+def _ascii(line: str) -> bytes:
+    """What cannot stand in a field any other way becomes a question mark, or nothing."""
+    return line.encode("ascii", "replace").replace(b"\0", b"").replace(b"\r", b" ")
 
 
 def _clean_field(field: HeaderField) -> bytes:
@@ -94,7 +102,7 @@ def _clean_field(field: HeaderField) -> bytes:
         found = parse_addresses(field.value)
         if not set(found.defects) - {Defect.ADDRESS_IN_DISPLAY_NAME}:
             return _joined(_mailbox_lines(field.name, found.mailboxes))
-    return _folded(f"{field.name}: {_with_encoded_words(field.value)}".encode("ascii", "replace"))
+    return _folded(_ascii(f"{field.name}: {_with_encoded_words(field.value)}"))
 
 
 def _clean_ascii(field: HeaderField) -> bytes:

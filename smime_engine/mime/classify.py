@@ -261,9 +261,10 @@ def _cms_octets(entity: Entity) -> bytes:
     if octets[:1] == b"\x30":
         return bytes(octets)
     octets = bytes(octets)
-    armoured = _PEM.search(octets[:1024]) and _PEM.search(octets)
-    if armoured:
-        return transfer.decode_base64(armoured[1])
+    for text in (octets, bytes(entity.body)):
+        armoured = _PEM.search(text[:1024]) and _PEM.search(text)
+        if armoured:
+            return transfer.decode_base64(armoured[1])
     # QUIRK: some gateways lose the Content-Transfer-Encoding field and keep the base64.
     if _LOOKS_LIKE_BASE64.match(octets):
         return transfer.decode_base64(octets)

@@ -113,8 +113,11 @@ _Parsed = tuple[str, tuple[tuple[str, str], ...], tuple[Defect, ...]]
 
 
 def _parse(raw: bytes, limits: Limits) -> _Parsed:
+    raw = unfold(raw)
+    if b"\0" in raw or b"\r" in raw:  # no reader sees them, so they must not hide a type from us
+        raw = raw.replace(b"\0", b"").replace(b"\r", b" ")
     # Octets outside ASCII travel as lone surrogates, so that nothing is lost before a character set is known.
-    text = unfold(raw).decode("ascii", "surrogateescape")
+    text = raw.decode("ascii", "surrogateescape")
     simple = _SIMPLE.match(text)
     if simple is None or not text.isascii() or "*" in text:
         return _parse_any(text, limits)

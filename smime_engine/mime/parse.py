@@ -15,6 +15,7 @@ all parts inside it (RFC 2046 section 5.1.2). The line end before a boundary bel
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ _DEEPEST = 150
 _TEXT = ContentType(value="text/plain")
 _MESSAGE = ContentType(value="message/rfc822")
 _MESSAGES = frozenset({"message/rfc822", "message/global"})
+_LABEL = re.compile(r"[a-z0-9_-]+")
 _ENCODINGS = {name.encode("ascii"): name for name in ("7bit", "8bit", "binary", "base64", "quoted-printable")}
 _IDENTITY = frozenset({"", "7bit", "8bit", "binary"})
 
@@ -108,7 +110,7 @@ class Entity(NamedTuple):
 
     @property
     def transfer_encoding(self) -> str:
-        """The Content-Transfer-Encoding in lower case, empty where there is none."""
+        """The Content-Transfer-Encoding in lower case, empty where there is none or none can be read."""
         return _transfer_encoding(self.header)
 
     @property
@@ -261,4 +263,7 @@ def _transfer_encoding(header: bytes) -> str:
     if not found:
         return ""
     value = found[0].partition(b":")[2].strip(b" \t\r\n").lower()
-    return _ENCODINGS.get(value) or parse_parameterised(value).value
+    if value not in _ENCODINGS:
+        label = parse_parameterised(value).value
+        return label if _LABEL.fullmatch(label) else ""  # what is no word names no encoding
+    return _ENCODINGS[value]

@@ -33,6 +33,7 @@ _JUNK = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 _TRAILING_SPACE = re.compile(rb"[ \t]++(?=\r?\n|\Z)")
 _UNSAFE = re.compile(rb"[^\t\r\n -~]|[ \t](?=\r\n|\Z)|\r(?!\n)|(?<!\r)\n")
+_LONE_DOT = re.compile(rb"(?<=\n)\.(?=\r\n|\Z)")
 _LONG_LINE = re.compile(rb"[^\r\n]{77,}+")
 
 
@@ -91,7 +92,7 @@ def decode_quoted_printable(encoded: bytes) -> bytes:
 def encode_quoted_printable(text: bytes) -> bytes:
     """Quoted-printable of a text with CRLF line ends; a bare CR or LF is encoded like any control character."""
     encoded = _UNSAFE.sub(_escaped, text.replace(b"=", b"=3D"))
-    encoded = encoded.replace(b"\nFrom ", b"\n=46rom ").replace(b"\n.\r\n", b"\n=2E\r\n")
+    encoded = _LONE_DOT.sub(b"=2E", encoded.replace(b"\nFrom ", b"\n=46rom "))
     return _LONG_LINE.sub(_with_soft_breaks, _protect_start(encoded))
 
 
@@ -109,12 +110,16 @@ def _protect_start(text: bytes) -> bytes:
 def _with_soft_breaks(found: re.Match[bytes]) -> bytes:
     line = found[0]
     pieces = []
-    while len(line) > _WIDTH:
-        cut = _WIDTH - 1
+    position = 0
+    while True:
+        room = _WIDTH - 2 * line.startswith(b"From ", position)  # what protecting it will add
+        if len(line) - position <= room:
+            break
+        cut = position + room - 1
         escape = line.rfind(b"=", cut - 2, cut)
-        if escape > 0:
+        if escape > position:
             cut = escape
-        pieces.append(line[:cut])
-        line = _protect_start(line[cut:])
-    pieces.append(line)
+        pieces.append(_protect_start(line[position:cut]))
+        position = cut
+    pieces.append(_protect_start(line[position:]))
     return b"=\r\n".join(pieces)

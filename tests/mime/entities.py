@@ -72,16 +72,18 @@ _STRAY = st.sampled_from([b"\0", b"\r", b"\n", b"\r\r\n", b"a\rb"])
 binaries = st.one_of(st.binary(max_size=200), st.tuples(texts(b"\r\n"), _STRAY, texts(b"\n")).map(b"".join))
 
 _EXTRA = st.lists(
-    st.sampled_from([
-        "Content-Description: plain",
-        "Content-Description: Grüße aus München, und noch viel mehr Wörter, die nicht in eine Zeile passen wollen",
-        "Content-Disposition: attachment; filename=Übersicht.pdf",
-        'Content-Disposition: attachment; filename="a file name that is quite long, with spaces in it, and more.pdf"',
-        "Content-ID: <abc@example.org>",
-        "X-Trailing: value   ",
-        "X-Long: " + "word " * 30,
-        "X-Unbreakable: " + "z" * 90,
-    ]),
+    st.sampled_from(
+        [
+            "Content-Description: plain",
+            "Content-Description: Grüße aus München, und noch viel mehr Wörter, die nicht in eine Zeile passen wollen",
+            "Content-Disposition: attachment; filename=Übersicht.pdf",
+            'Content-Disposition: attachment; filename="a file name that is long, with spaces in it, and more.pdf"',
+            "Content-ID: <abc@example.org>",
+            "X-Trailing: value   ",
+            "X-Long: " + "word " * 30,
+            "X-Unbreakable: " + "z" * 90,
+        ]
+    ),
     max_size=2,
     unique=True,
 ).map(tuple)
@@ -131,3 +133,11 @@ def entities(line_end: bytes) -> st.SearchStrategy[Part]:
     return st.recursive(
         leaves(line_end), lambda children: multiparts(line_end, children) | messages(children), max_leaves=6
     )
+
+
+def boundaries_are_distinct(part: Part, around: tuple[str, ...] = ()) -> bool:
+    """Whether no multipart has the boundary of one around it."""
+    if part.boundary in around:
+        return False
+    inner = (*around, part.boundary) if part.boundary else around
+    return all(boundaries_are_distinct(child, inner) for child in part.parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import email.message
+import email
 import email.policy
 import time
 from email.headerregistry import Address
@@ -62,7 +62,7 @@ def test_mailboxes(text, mailboxes):
         ('"alice@bank.example" <eve@evil.example>', ["eve@evil.example"], SPOOF),
         ("alice@bank.example <eve@evil.example>", ["eve@evil.example"], SPOOF),
         ("=?utf-8?q?alice=40bank=2Eexample?= <eve@evil.example>", ["eve@evil.example"], SPOOF),
-        ('"\'alice@bank.example\' via list" <eve@evil.example>', ["eve@evil.example"], SPOOF),
+        ("\"'alice@bank.example' via list\" <eve@evil.example>", ["eve@evil.example"], SPOOF),
         ("<alice@bank.example> <eve@evil.example>", ["alice@bank.example", "eve@evil.example"], MALFORMED),
         ("<eve@evil.example> alice@bank.example", ["eve@evil.example", "alice@bank.example"], MALFORMED),
         ("alice@bank.example@evil.example", [], MALFORMED),
@@ -118,7 +118,7 @@ def test_folded_and_8_bit_fields():
     ]
 
 
-_NAMES = st.text(st.sampled_from("abcXYZ019 .,-'\"\\@é"), max_size=12)
+_NAMES = st.text(st.sampled_from("abcXYZ019 .,-'\"\\@"), max_size=12)
 _LOCALS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12).filter(
     lambda local: "" not in local.split(".")  # the standard library forgets to quote those
 )
@@ -127,13 +127,12 @@ _DOMAINS = st.from_regex(r"[a-z]{1,8}(\.[a-z]{1,8}){0,2}", fullmatch=True)
 
 @given(st.lists(st.tuples(_NAMES, _LOCALS, _DOMAINS), min_size=1, max_size=4))
 def test_agrees_with_the_standard_library(mailboxes):
-    message = email.message.EmailMessage(policy=email.policy.SMTP)
     wanted = [Address(" ".join(name.split()), local, domain) for name, local, domain in mailboxes]
-    message["To"] = wanted
-    theirs = email.message_from_bytes(bytes(message), policy=email.policy.default)["To"].addresses
-    found = addresses_of(parse_entity(bytes(message)), "To")
-    assert list(found.addresses) == [address.addr_spec for address in theirs]
-    assert found.addresses == tuple(address.addr_spec for address in wanted)
+    octets = f"To: {', '.join(map(str, wanted))}\r\n\r\n".encode()
+    theirs = email.message_from_bytes(octets, policy=email.policy.default)["To"].addresses
+    found = addresses_of(parse_entity(octets), "To")
+    assert found.addresses == tuple(address.addr_spec for address in theirs)
+    assert [mailbox.display_name for mailbox in found.mailboxes] == [address.display_name for address in wanted]
 
 
 @given(st.lists(st.sampled_from(
@@ -155,7 +154,9 @@ def test_an_address_reads_back_as_itself(mailboxes):
         assert parse_addresses(address).addresses == (address,)
 
 
-@pytest.mark.parametrize("unit", ["(", ")", '"', "\\", "<", ">", "a@", "a@b,", ":", "a:", ",", "[", " ", "a ", "@a,", "."])
+@pytest.mark.parametrize(
+    "unit", ["(", ")", '"', "\\", "<", ">", "a@", "a@b,", ":", "a:", ",", "[", " ", "a ", "@a,", "."]
+)
 def test_time_is_linear(unit):
     def seconds(count):
         start = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import email.policy
 import re
 import time
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smime_engine.errors import LimitExceeded
 from smime_engine.mime.canonical import canonical_entity, is_clean, lines_are_clean, with_crlf
 from smime_engine.mime.parse import parse_entity
 from tests.mime import entities
@@ -71,21 +73,23 @@ def test_fast_and_plain_version_agree(part):
 
 
 _BLOCKS = st.lists(
-    st.sampled_from([
-        BASE64,
-        BASE64[: 78 * 64],
-        BASE64[: 78 * 64] + b"A" * 76 + b"\r\n",
-        base64.b64encode(b"\0" * 48 * 200).replace(b"A" * 64, b"A" * 64 + b"\r\n"),
-        b"some text\r\n" * 900,
-        b"A" * 76 + b"\r\n",
-        b"A" * 77 + b"\r\n",
-        b"A" * 75 + b" \r\n",
-        b"=" * 76 + b"\r\n",
-        b"From " + b"A" * 71 + b"\r\n",
-        b"A" * 75 + b"\n\r\n",
-        b"encoding: 8bit\r\n",
-        b"end",
-    ]),
+    st.sampled_from(
+        [
+            BASE64,
+            BASE64[: 78 * 64],
+            BASE64[: 78 * 64] + b"A" * 76 + b"\r\n",
+            base64.b64encode(b"\0" * 48 * 200).replace(b"A" * 64, b"A" * 64 + b"\r\n"),
+            b"some text\r\n" * 900,
+            b"A" * 76 + b"\r\n",
+            b"A" * 77 + b"\r\n",
+            b"A" * 75 + b" \r\n",
+            b"=" * 76 + b"\r\n",
+            b"From " + b"A" * 71 + b"\r\n",
+            b"A" * 75 + b"\n\r\n",
+            b"encoding: 8bit\r\n",
+            b"end",
+        ]
+    ),
     max_size=6,
 ).map(b"".join)
 
@@ -95,11 +99,11 @@ def test_fast_and_plain_version_agree_on_big_contents(header, body):
     assert is_clean(header + body) == reference.is_clean(header + body)
 
 
-@pytest.mark.parametrize("position", range(0, 2 * 78 * 840 + 200, 997))
 @pytest.mark.parametrize("octet", [b"\xff", b"\n", b"\r", b"\0"])
-def test_one_bad_octet_anywhere_is_found(position, octet):
-    body = BASE64[:position] + octet + BASE64[position + 1 :]
-    assert is_clean(TEXT + body) == reference.is_clean(TEXT + body)
+def test_one_bad_octet_anywhere_is_found(octet):
+    for position in range(0, 2 * 78 * 840 + 200, 997):
+        body = BASE64[:position] + octet + BASE64[position + 1 :]
+        assert is_clean(TEXT + body) == reference.is_clean(TEXT + body)
 
 
 def test_clean_entity_is_the_same_object():
@@ -116,7 +120,8 @@ def test_canonical_form_keeps_the_content(line_end, data):
     canonical = canonical_entity(octets)
     assert canonical_entity(canonical) is canonical
     after = parse_entity(canonical)
-    assert lines_are_clean(re.sub(rb"z{90}|y{77}", b"", canonical), 0, labels=False)  # but for words that no line can hold
+    without_unbreakable_words = re.sub(rb"z{90}|y{77}", b"z", canonical)
+    assert lines_are_clean(without_unbreakable_words, 0, labels=False)
     assert not {part.transfer_encoding for part in after.walk()} & {"8bit", "binary"}
     _same_content(before, after)
 
@@ -143,10 +148,10 @@ def _leaf(entity: bytes) -> bytes:
 
 
 def test_text_becomes_quoted_printable():
-    result = _leaf("text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\nX-Kept:\tas it is\r\n\r\nGrüße, Bob \r\n".encode())
-    assert result == (
+    fields = "text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\nX-Kept:\tas it is\r\n\r\n"
+    assert _leaf((fields + "Viele Grüße an alle, die das lesen \r\n").encode()) == (
         b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n"
-        b"X-Kept:\tas it is\r\n\r\nGr=C3=BC=C3=9Fe, Bob=20\r\n"
+        b"X-Kept:\tas it is\r\n\r\nViele Gr=C3=BC=C3=9Fe an alle, die das lesen=20\r\n"
     )
 
 
@@ -174,18 +179,21 @@ def test_only_the_leaf_that_needs_it_changes():
 
 
 def test_inside_of_a_signed_part_only_line_ends_change():
-    inner = b"--s\nContent-Type: text/plain\n\nFrom me, with  \n--s\nContent-Type: application/pkcs7-signature\n\nMA==\n--s--\n"
+    inner = b"--s\nContent-Type: text/plain\n\nFrom me, with  \n--s\nContent-Type: application/x\n\nMA==\n--s--\n"
     entity = b"Content-Type: multipart/signed; boundary=s\n\n" + inner
     assert canonical_entity(entity) == entity.replace(b"\n", b"\r\n")
 
 
 def test_8bit_label_without_8bit_content_is_replaced():
-    entity = b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n"
+    entity = (
+        b"Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n"
+    )
     assert canonical_entity(entity) == entity.replace(b"8bit", b"7bit")
 
 
 def test_unusable_boundary_is_replaced():
-    entity = 'Content-Type: multipart/mixed; boundary="bé"\r\n\r\n--bé\r\n\r\nfirst\r\n--bé\r\n\r\nsecond\r\n--bé--\r\n'.encode()
+    body = "--bé\r\n\r\nfirst\r\n--bé\r\n\r\nsecond\r\n--bé--\r\n"
+    entity = f'Content-Type: multipart/mixed; boundary="bé"\r\n\r\n{body}'.encode()
     result = canonical_entity(entity)
     assert is_clean(result)
     assert [bytes(part.body) for part in parse_entity(result).parts] == [b"first", b"second"]
@@ -206,7 +214,9 @@ def test_address_outside_ascii_turns_a_forwarded_message_into_message_global():
 
 
 def test_display_name_outside_ascii_becomes_encoded_words():
-    message = "From: Jürgen <j@example.org>\r\nTo: Team: Änne <a@x>, b@x;, c@x\r\nSubject: Grüße an alle\r\n\r\nHallo\r\n"
+    message = (
+        "From: Jürgen <j@example.org>\r\nTo: Team: Änne <a@x>, b@x;, c@x\r\nSubject: Grüße an alle\r\n\r\nHallo\r\n"
+    )
     result = canonical_entity(b"Content-Type: message/rfc822\r\n\r\n" + message.encode())
     assert b"From: =?utf-8?q?J=C3=BCrgen?= <j@example.org>\r\n" in result
     assert b"Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= an alle\r\n" in result
@@ -218,7 +228,9 @@ def test_display_name_outside_ascii_becomes_encoded_words():
 
 
 def test_parameters_outside_ascii_become_rfc_2231():
-    result = _leaf("application/pdf\r\nContent-Disposition: attachment; filename=Übersicht.pdf; size=3\r\n\r\nabc\r\n".encode())
+    result = _leaf(
+        "application/pdf\r\nContent-Disposition: attachment; filename=Übersicht.pdf; size=3\r\n\r\nabc\r\n".encode()
+    )
     assert b"Content-Disposition: attachment;\r\n\tfilename*=utf-8''%C3%9Cbersicht.pdf;\r\n\tsize=3\r\n" in result
 
 
@@ -245,7 +257,21 @@ def test_checking_25_megabytes_is_fast_and_copies_nothing():
 
 @pytest.mark.parametrize(
     "unit",
-    [b"From \r\n", b"=", b"\xff", b"\r", b"\n", b" ", b"\0", b"--b", b"--b\r\n", b"x" * 75 + b"=", b" \r\n", b"(", b'"'],
+    [
+        b"From \r\n",
+        b"=",
+        b"\xff",
+        b"\r",
+        b"\n",
+        b" ",
+        b"\0",
+        b"--b",
+        b"--b\r\n",
+        b"x" * 75 + b"=",
+        b" \r\n",
+        b"(",
+        b'"',
+    ],
 )
 def test_time_is_linear(unit):
     header = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
@@ -253,10 +279,8 @@ def test_time_is_linear(unit):
     def seconds(count):
         entity = header + unit * count
         start = time.perf_counter()
-        try:
+        with contextlib.suppress(LimitExceeded):
             canonical_entity(entity)
-        except Exception as error:
-            assert type(error).__name__ == "LimitExceeded"
         return time.perf_counter() - start
 
     small = 300_000 // len(unit)

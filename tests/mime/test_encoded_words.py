@@ -57,7 +57,11 @@ def test_written_words_are_read_back(text):
         assert "".join(part.decode(charset or "ascii") for part, charset in theirs) == text
 
 
-@given(st.lists(st.sampled_from(["=?", "utf-8", "?q?", "?b?", "?=", "=C3", "=A9", " ", "YQ==", "*", "é", "?", "="]), max_size=15))
+@given(
+    st.lists(
+        st.sampled_from(["=?", "utf-8", "?q?", "?b?", "?=", "=C3", "=A9", " ", "YQ==", "*", "é", "?", "="]), max_size=15
+    )
+)
 def test_never_fails(pieces):
     decode_words("".join(pieces))
 

@@ -56,7 +56,8 @@ def test_look_up_by_name():
 
 _LINES = st.lists(
     st.sampled_from([
-        b"A: b", b"a : c", b"A:", b"AB: x", b" A: folded", b"\tfolded", b"", b" ", b"junk", b"A\xff: x", b":x", b"\rA: y",
+        b"A: b", b"a : c", b"A:", b"AB: x", b" A: folded", b"\tfolded", b"", b" ", b"junk", b"A\xff: x", b":x",
+        b"\rA: y",
         b"Content-Type: text/plain", b"CONTENT-TYPE :a/b", b"Content-Type-X: c/d",
     ]),
     max_size=12,

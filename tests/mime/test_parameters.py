@@ -21,12 +21,12 @@ from smime_engine.mime.parameters import encode_parameter, parse_content_type, p
         ("Text/HTML; Charset=UTF-8", "text/html", {"charset": "UTF-8"}),
         ("text/plain;charset=utf-8;", "text/plain", {"charset": "utf-8"}),
         ('a/b; x="a;b"; y="q\\"p\\\\"', "a/b", {"x": "a;b", "y": 'q"p\\'}),
-        ("a/b (comment; x=1); y=2 (more (nested) \\) \"quote)", "a/b", {"y": "2"}),
+        ('a/b (comment; x=1); y=2 (more (nested) \\) "quote)', "a/b", {"y": "2"}),
         ("a/b; x = 1 ;\r\n\ty\r\n =2", "a/b", {"x": "1", "y": "2"}),
         ('multipart/signed; boundary="=_a=b"', "multipart/signed", {"boundary": "=_a=b"}),
         # RFC 2231
         ("a/b; name*=utf-8'de'Gr%C3%BC%C3%9Fe", "a/b", {"name": "Grüße"}),
-        ("a/b; name*0=abc; name*1=\"d e\"; name*2=f", "a/b", {"name": "abcd ef"}),
+        ('a/b; name*0=abc; name*1="d e"; name*2=f', "a/b", {"name": "abcd ef"}),
         ("a/b; name*1*=%C3%9F; name*0*=iso-8859-1''Gr%FC; name*2=e", "a/b", {"name": "GrüÃ\x9fe"}),
         ("a/b; name*0*=utf-8''Gr%C3; name*1*=%BC%C3%9Fe", "a/b", {"name": "Grüße"}),
         ("a/b; name*=plain%20text", "a/b", {"name": "plain text"}),
@@ -45,7 +45,8 @@ from smime_engine.mime.parameters import encode_parameter, parse_content_type, p
         ("a/b; x=1; X=2", "a/b", {"x": "1"}),
         ("a/b; name=<a@b>", "a/b", {"name": "<a@b>"}),
         ("a/b; x=", "a/b", {"x": ""}),
-        ("a/b; x=1\0\x01", "a/b", {"x": "1\0\x01"}),
+        ("a/b; x=1\0\x01", "a/b", {"x": "1\x01"}),
+        ("message/rfc\000822", "message/rfc822", {}),
     ],
 )
 def test_values_and_parameters(raw, value, parameters):
@@ -54,7 +55,9 @@ def test_values_and_parameters(raw, value, parameters):
     assert dict(found.parameters) == parameters
 
 
-@pytest.mark.parametrize("raw", ["", "text", "text/", "/plain", "a/b/c", "; charset=utf-8", "charset=utf-8", "\0", "=;="])
+@pytest.mark.parametrize(
+    "raw", ["", "text", "text/", "/plain", "a/b/c", "; charset=utf-8", "charset=utf-8", "\0", "=;="]
+)
 def test_unusable_type_is_the_default(raw):
     found = parse_content_type(raw.encode(), default="message/rfc822")
     assert found.value == "message/rfc822"

@@ -45,7 +45,11 @@ def test_lenient_base64(encoded, octets):
     assert decode_base64(b"YW=" + encoded + b"YWJj", 3, 3 + len(encoded)) == octets
 
 
-@given(st.lists(st.sampled_from([b"YWJj", b"=", b"==", b"\r\n", b" ", b"!", b"Y", b"-", b"\xff", b"YWJjZGVm" * 9]), max_size=9))
+@given(
+    st.lists(
+        st.sampled_from([b"YWJj", b"=", b"==", b"\r\n", b" ", b"!", b"Y", b"-", b"\xff", b"YWJjZGVm" * 9]), max_size=9
+    )
+)
 def test_lenient_base64_against_its_definition(pieces):
     encoded = b"".join(pieces)
     digits = re.sub(rb"[^A-Za-z0-9+/=]", b"", encoded).partition(b"=")[0]
@@ -117,7 +121,9 @@ def test_quoted_printable(text, encoded):
 
 
 _PIECES = st.lists(
-    st.sampled_from([b"x", b"x" * 74, b"=", b" ", b"\t", b"\r\n", b"\n", b"\r", b"From ", b".", b"\xfc", b"\0", b"=\r\n"]),
+    st.sampled_from(
+        [b"x", b"x" * 74, b"=", b" ", b"\t", b"\r\n", b"\n", b"\r", b"From ", b".", b"\xfc", b"\0", b"=\r\n"]
+    ),
     max_size=20,
 ).map(b"".join)
 
@@ -135,7 +141,7 @@ def test_quoted_printable_is_read_back(text):
         assert re.fullmatch(rb"[\t -~]*", line)
 
 
-@pytest.mark.parametrize("unit", [b"=", b"\xfc", b" ", b"\r", b"\n", b"x", b"From ", b"x" * 75 + b"=", b"="])
+@pytest.mark.parametrize("unit", [b"=", b"\xfc", b" ", b"\r", b"\n", b"x", b"From ", b"x" * 75 + b"="])
 def test_time_is_linear(unit):
     def seconds(count):
         start = time.perf_counter()
