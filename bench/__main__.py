@@ -35,7 +35,9 @@ def main(*, only: str | None, json_file: Path | None, rounds: int, quick: bool) 
 
 def _run(names: list[str], *, rounds: int, quick: bool) -> dict[str, dict[str, Any]]:
     """Run pytest in a process of its own, as its state should not depend on ours."""
-    environment = {**os.environ, "BENCH_ROUNDS": str(rounds), **({"BENCH_QUICK": "1"} if quick else {})}
+    # The smoke test may itself run under pytest-xdist, whose workers would switch pytest-benchmark off.
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = {**inherited, "BENCH_ROUNDS": str(rounds), **({"BENCH_QUICK": "1"} if quick else {})}
     tests = [f"{_HERE / 'test_scenarios.py'}::test_scenario[{name}]" for name in names] or [str(_HERE)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
