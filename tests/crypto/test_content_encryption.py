@@ -43,7 +43,9 @@ def test_round_trip(name: str, derived: bool, size: int) -> None:
         size //= 20
     encryption, key, associated = _sample(name, derived=derived)
     clear = (b"0123456789abcdef!" * (size // 17 + 1))[:size]
-    sealed, tag = content.encrypt(encryption, key, clear, associated=associated, before=b"before", after=lambda tag: tag + b"after")
+    sealed, tag = content.encrypt(
+        encryption, key, clear, associated=associated, before=b"before", after=lambda tag: tag + b"after"
+    )
     ciphertext = sealed[6 : len(sealed) - len(tag) - 5]
     assert sealed == b"before" + ciphertext + tag + b"after"
     assert len(ciphertext) == content.encrypted_size(encryption, size)
