@@ -14,6 +14,19 @@ from smime_engine.errors import MalformedMessage
 __all__ = ["content_type_of", "with_content_info"]
 
 
+_KNOWN = {
+    oid.tlv: oid
+    for oid in (
+        oids.ID_SIGNED_DATA,
+        oids.ID_ENVELOPED_DATA,
+        oids.ID_ENCRYPTED_DATA,
+        oids.ID_CT_COMPRESSED_DATA,
+        oids.ID_CT_AUTH_ENVELOPED_DATA,
+    )
+}
+"""Encodings of 11 octets (PKCS #7's types) and of 13 (those of RFC 3274 and RFC 5083)."""
+
+
 def content_type_of(data: bytes) -> str:
     """Dotted content type of a ContentInfo, DER or BER. Raises MalformedMessage when it is none."""
     if data[:1] != b"\x30" or len(data) < 4:
@@ -21,6 +34,9 @@ def content_type_of(data: bytes) -> str:
     # Indefinite or definite, short or long: the identifier stands right behind the length octets.
     length = data[1]
     start = 2 if length <= 0x80 else 2 + (length & 0x7F)
+    known = _KNOWN.get(data[start : start + 11]) or _KNOWN.get(data[start : start + 13])
+    if known is not None:
+        return known
     if data[start : start + 1] != b"\x06":
         raise MalformedMessage("a content type (OBJECT IDENTIFIER)", offset=start)
     _, first, last = ber.read_header(data, start, len(data))
