@@ -18,10 +18,9 @@ Standards: RFC 5652 section 5 (versions: 5.1), RFC 8551 section 2.5, RFC 6211, R
 
 from __future__ import annotations
 
-import math
 from copy import copy
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import accumulate
 
 from smime_engine.asn1 import ber, oids
@@ -116,7 +115,7 @@ class CmsSigner:
         """Begin without memos. They hold a few entries: the time has two lengths, an ECDSA signature some."""
         self._layouts: dict[tuple[oids.Oid | None, int], _Layout] = {}
         self._frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}
-        self._around_digest: tuple[float, bytes, bytes, int] = math.nan, b"", b"", 0
+        self._around_digest: _AroundDigest = _NEVER
         self._usual = None
         if self.attributes is not None and self.attributes.signing_time:
             self._usual = digest_constructor(self.digest), self.key.sign, self.scheme, self._frames
@@ -138,11 +137,9 @@ class CmsSigner:
             return self._message(self.signer_info_of(content, now=now, content_type=content_type), content,
                                  detached=detached, content_type=content_type)  # fmt: skip
         constructor, key_sign, scheme, frames = usual
-        second = now.timestamp() // 1
-        around = self._around_digest
-        if around[0] != second:
-            around = self._attributes_around_digest(now, second)
-        _, before, behind, skip = around
+        first, last, before, behind, skip = self._around_digest
+        if not first <= now <= last:
+            first, last, before, behind, skip = self._attributes_around_digest(now)
         encoded = b"".join((before, constructor(content).digest(), behind))
         signature = key_sign(encoded, scheme)
         frame = frames.get((len(signature), len(encoded)))
@@ -150,11 +147,12 @@ class CmsSigner:
             return self._first_message(encoded, signature, skip)
         return b"".join((frame[0], encoded[skip:], frame[1], signature))
 
-    def _attributes_around_digest(self, now: datetime, second: float) -> tuple[float, bytes, bytes, int]:
+    def _attributes_around_digest(self, now: datetime) -> _AroundDigest:
         """The signed attributes of id-data before and behind the digest; kept for the other messages of the second."""
         time = encode_time(now)
         before, between, behind, skip = self._memorised_layout(oids.ID_DATA, time)
-        found = self._around_digest = second, b"".join((before, time, between)), behind, skip
+        first, last = now.replace(microsecond=0), now.replace(microsecond=999_999)
+        found = self._around_digest = first, last, b"".join((before, time, between)), behind, skip
         return found
 
     def _first_message(self, encoded: bytes, signature: bytes, skip: int) -> bytes:
@@ -285,6 +283,11 @@ class CmsSigner:
             content_type=content_type,
         )
 
+
+_AroundDigest = tuple[datetime, datetime, bytes, bytes, int]
+"""The first and the last moment of a second, signed attributes before and behind the digest, size of their header."""
+
+_NEVER: _AroundDigest = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), b"", b"", 0
 
 _Layout = tuple[bytes, bytes, bytes, int]
 """Signed attributes before the time, between time and digest (or empty: no time), behind the digest; header size."""
