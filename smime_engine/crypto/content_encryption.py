@@ -65,11 +65,11 @@ def encrypt(
         end = len(content)
         tag = sealed[end:]
         return b"".join((before, memoryview(sealed)[:end], after(tag) if after else b"")), tag
-    if len(content) < _SMALL:
-        encryptor = ContentEncryptor(encryption, key, associated=associated)
-        first = encryptor.update(content)
-        last, tag = encryptor.finish()
-        return b"".join((before, first, last, after(tag) if after else b"")), tag
+    if len(content) < _SMALL and encryption.cipher.block_size > 1:
+        context = _encryption_context(encryption, key, associated)
+        missing = encryption.cipher.block_size - len(content) % encryption.cipher.block_size
+        ciphertext = context.update(b"".join((content, bytes((missing,)) * missing)))
+        return b"".join((before, ciphertext, context.finalize(), after(b"") if after else b"")), b""
     size = encrypted_size(encryption, len(content))
     start, end = len(before), len(before) + size
     output = _Output(end + _USUAL_END)

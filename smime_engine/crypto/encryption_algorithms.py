@@ -218,7 +218,11 @@ def content_encryption(
     if cipher.mode is Mode.CCM and (content_size is None or content_size >= 1 << 24):
         iv_size = 11
     iv = token_bytes(iv_size)
-    identifier = ber.encode(_SEQUENCE, cipher.oid.tlv, _parameters(cipher, iv))
+    around = _WRITTEN.get(cipher.name) if iv_size == cipher.iv_size else None
+    if around is not None:  # the IV is all that changes, mostly
+        identifier = around[0] + iv + around[1]
+    else:
+        identifier = ber.encode(_SEQUENCE, cipher.oid.tlv, _parameters(cipher, iv))
     return ContentEncryption(cipher, iv, cipher.tag_size, identifier, derived)
 
 
@@ -229,6 +233,16 @@ def _parameters(cipher: ContentCipher, iv: bytes) -> bytes:
     if cipher.family == "rc2":
         return ber.encode(_SEQUENCE, rc2_version(cipher.effective_bits), octets)
     return octets
+
+
+def _around_the_iv(cipher: ContentCipher) -> tuple[bytes, bytes]:
+    """The octets of an identifier before and behind its IV."""
+    iv = b"\xff" * cipher.iv_size
+    before, _, behind = ber.encode(_SEQUENCE, cipher.oid.tlv, _parameters(cipher, iv)).partition(iv)
+    return before, behind
+
+
+_WRITTEN = {cipher.name: _around_the_iv(cipher) for cipher in _CIPHERS}
 
 
 _RC2_EFFECTIVE_BITS = {version: bits for bits, version in RC2_VERSIONS.items()}
@@ -271,14 +285,10 @@ def _content_encryption(identifier: bytes, oid: str, parameters: bytes, *, deriv
 
 def _usual_identifiers() -> dict[bytes, tuple[ContentCipher, bytes, bytes]]:
     """First 15 octets of an identifier -> cipher, octets before the IV or nonce, octets behind it."""
-    table = {}
-    for cipher in _CIPHERS:
-        if cipher.family == "aes" and cipher.mode is not Mode.CCM:
-            iv = bytes(cipher.iv_size)
-            written = ber.encode(_SEQUENCE, cipher.oid.tlv, _parameters(cipher, iv))
-            middle, _, end = written[15:].partition(iv)
-            table[written[:15]] = (cipher, middle, end)
-    return table
+    usual = [cipher for cipher in _CIPHERS if cipher.family == "aes" and cipher.mode is not Mode.CCM]
+    return {
+        before[:15]: (cipher, before[15:], behind) for cipher in usual for before, behind in [_WRITTEN[cipher.name]]
+    }
 
 
 _USUAL = _usual_identifiers()
