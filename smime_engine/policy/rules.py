@@ -112,6 +112,16 @@ class OutboundRules:
     cipher: str | None = None
     """A content cipher that is demanded, whatever the recipients announce."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nobody is ever encrypted to and nothing in a message is asked for."""
+        triggers = (self.sign_triggers, self.encrypt_triggers)
+        return (
+            self.encrypt is Encryption.NEVER
+            and all(rule.encrypt is Encryption.NEVER for rule in self.recipients)
+            and not any(trigger.subject_tags or trigger.fields for trigger in triggers)
+        )
+
     def encryption_for(self, recipient: str) -> Encryption:
         """The rule for a recipient: of the most specific match, the first."""
         address = comparable_address(recipient) or recipient

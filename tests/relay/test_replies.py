@@ -53,28 +53,12 @@ def arrival(**changes: object) -> Arrival:
     values = {
         "client": "192.0.2.1",
         "greeting": "client.example",
-        "extended": True,
-        "secure": False,
-        "authenticated": False,
+        "protocol": "ESMTP",
         "utf8": False,
         "recipients": ("bob@example.net",),
         "identifier": "ID",
     }
     return Arrival(**(values | changes))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("changes", "protocol"),
-    [
-        ({"extended": False}, "SMTP"),
-        ({}, "ESMTP"),
-        ({"secure": True}, "ESMTPS"),
-        ({"secure": True, "authenticated": True}, "ESMTPSA"),
-        ({"secure": True, "authenticated": True, "utf8": True}, "UTF8SMTPSA"),
-    ],
-)
-def test_transmission_types(changes, protocol):
-    assert arrival(**changes).protocol == protocol
 
 
 def test_received_field():

@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smime_engine.errors import MalformedMessage, SmimeError, SourceUnavailable
+from smime_engine.policy.delivery_plan import RefusalReason
 from smime_engine.policy.sending import Otherwise, Reason, Refuse
 from smime_smtp_relay.config import Signing
 from smime_smtp_relay.replies import Reply
 
-__all__ = ["Accept", "Action", "Defer", "Reject", "Replace", "for_error", "for_refusal"]
+__all__ = ["Accept", "Action", "Defer", "Reject", "Replace", "for_error", "for_recipient", "for_refusal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +68,14 @@ def for_refusal(refusal: Refuse, signing: Signing) -> Reject:
         enhanced, text = _REFUSALS.get(refusal.reason, ("5.7.1", refusal.reason.value))
     text = text.format(address=refusal.address or "the author")
     return Reject(reply=Reply(code=550, enhanced=enhanced, text=text), reason=refusal.reason.value)
+
+
+def for_recipient(recipient: str, reason: RefusalReason) -> Reply:
+    """The reply for a recipient for whom a rule cannot be kept (RFC 3463 section 3.5: 4.4.3 directory failure)."""
+    text = f"<{recipient}>: {reason.value}"
+    if reason is RefusalReason.DIRECTORY_DOWN:
+        return Reply(code=451, enhanced="4.4.3", text=text)
+    return Reply(code=550, enhanced="5.7.5" if reason is RefusalReason.NO_CERTIFICATE else "5.7.1", text=text)
 
 
 def for_error(error: SmimeError, signing: Signing) -> Action:

@@ -7,13 +7,16 @@ Does not: open keys and certificates (`identities`, `tls`), so that a configurat
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
 
 from smime_engine.errors import ConfigurationError
+from smime_engine.policy.rules import OutboundRules, layered
 from smime_engine.policy.sending import Binding, Otherwise, SeveralAuthors, SigningRules
+from smime_smtp_relay.outbound_config import Domain, Outbound, Person, Recipients, RuleBook, Tenant
 from smime_smtp_relay.passwords import is_password_hash
 
 __all__ = ["Configuration", "IdentityFile", "Limits", "Listener", "NextHop", "Signing", "User", "read_configuration"]
@@ -35,6 +38,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """PEM file with the server's certificate and chain."""
     key: Path | None = None
     """PEM file with its key; None when it stands in the certificate's file."""
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+    """LMTP (RFC 2033) has a reply for each recipient: the better choice behind Postfix where recipients differ."""
     authentication: Literal["none", "offered", "required"] = "none"
     """AUTH is never offered without TLS."""
 
@@ -144,6 +149,13 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Addresses, and domains with a leading `@`, that the user may send as; none: every address."""
 
 
+class JournalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was delivered of messages that did not reach everybody at once: `[journal]`."""
+
+    file: Path | None = None
+    """An SQLite file; without it the memory of one process, which is lost at its end."""
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -155,6 +167,19 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     signing: Signing = Signing()
     identity: tuple[IdentityFile, ...] = ()
     users: dict[str, User] = {}
+    recipients: Recipients = Recipients()
+    journal: JournalFile = JournalFile()
+    outbound: Outbound = Outbound()
+    tenants: dict[str, Tenant] = {}
+    domains: dict[str, Domain] = {}
+    people: dict[str, Person] = {}
+
+    def rule_book(self) -> RuleBook:
+        """The outbound rules of all layers."""
+        base = replace(OutboundRules(), clear=self.signing.form == "clear")
+        return RuleBook(
+            base=layered(base, [self.outbound.rules]), tenants=self.tenants, domains=self.domains, people=self.people
+        )
 
 
 def read_configuration(path: Path) -> Configuration:

@@ -21,6 +21,7 @@ from aiosmtpd.smtp import MISSING, SMTP, AuthResult
 
 from smime_smtp_relay.config import Listener
 from smime_smtp_relay.gateway import Gateway
+from smime_smtp_relay.logs import described
 from smime_smtp_relay.replies import Reply
 
 __all__ = ["GOODBYE", "GreetedSession"]
@@ -47,6 +48,7 @@ class GreetedSession(SMTP):
         limits = gateway.configuration.limits
         self._gateway = gateway
         self._limits = limits
+        self._speaks_lmtp = listener.protocol == "lmtp"
         self._implicit_tls = listener.tls == "implicit"
         self._offers_authentication = listener.authentication != "none"
         self._demands_authentication = listener.authentication == "required"
@@ -116,7 +118,7 @@ class GreetedSession(SMTP):
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer a programming or system error without telling the client about it."""
-        self._gateway.log.error("session.error", client=self.client, exc_info=error)
+        self._gateway.log.error("session.error", client=self.client, **described(error))
         await self._abandon()
         return _LOCAL_ERROR.encode().decode()
 
@@ -142,13 +144,20 @@ class GreetedSession(SMTP):
 
     async def smtp_HELO(self, hostname: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
         """HELO, without extensions."""
-        await self._hello(hostname, extended=False)
+        await self._hello(hostname, extended=False, lmtp=False)
 
     async def smtp_EHLO(self, hostname: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
         """EHLO."""
-        await self._hello(hostname, extended=True)
+        await self._hello(hostname, extended=True, lmtp=False)
 
-    async def _hello(self, hostname: str | None, *, extended: bool) -> None:
+    async def smtp_LHLO(self, hostname: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
+        """LHLO, the greeting of LMTP (RFC 2033 section 4.1)."""
+        await self._hello(hostname, extended=True, lmtp=True)
+
+    async def _hello(self, hostname: str | None, *, extended: bool, lmtp: bool) -> None:
+        if lmtp is not self._speaks_lmtp:
+            await self.push(f"500 5.5.1 this is {'LMTP: say LHLO' if self._speaks_lmtp else 'SMTP: say EHLO'}")
+            return
         if not hostname or not hostname.isprintable():
             await self.push("501 5.5.4 a host name must be given")
             return

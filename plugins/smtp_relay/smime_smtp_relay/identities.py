@@ -1,6 +1,6 @@
 """The signing keys of the gateway, by address and domain.
 
-Does: read PKCS#12 and PEM files, keep one MessageSigner per key with everything precomputed, find the one for an
+Does: read PKCS#12 and PEM files, find the one for an
 address (an address of its own before its domain) that is valid now. Does not: check certificate chains or revocation
 (`smime relay check` tells what readers will complain about).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from smime_engine import MessageSigner, load_identity
+from smime_engine import CmsSigner, Identity, load_identity
 from smime_engine.addresses import comparable_address, comparable_domain
 from smime_engine.certificate import Certificate
 from smime_engine.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
@@ -27,10 +27,16 @@ class SigningIdentity:
 
     name: str
     """The file it came from, for people."""
-    signer: MessageSigner
-    certificate: Certificate
+    identity: Identity
+    digest: str
+    """Empty for the one that suits the key."""
     addresses: tuple[str, ...]
     domains: tuple[str, ...]
+
+    @property
+    def certificate(self) -> Certificate:
+        """The signer's certificate."""
+        return self.identity.certificate
 
     def valid_at(self, now: datetime) -> bool:
         """Whether the certificate is in its period of validity."""
@@ -54,12 +60,9 @@ class Identities:
         return found if found is not None and found.valid_at(now) else None
 
 
-def load_identities(files: Iterable[IdentityFile], *, clear: bool = True) -> Identities:
-    """Read all key files; ConfigurationError names the file that cannot be used and why.
-
-    `clear` makes signers of multipart/signed, else of opaque application/pkcs7-mime.
-    """
-    return Identities(_loaded(file, clear=clear) for file in files)
+def load_identities(files: Iterable[IdentityFile]) -> Identities:
+    """Read all key files; ConfigurationError names the file that cannot be used and why."""
+    return Identities(map(_loaded, files))
 
 
 def read_password(path: Path) -> bytes:
@@ -70,7 +73,7 @@ def read_password(path: Path) -> bytes:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
 
 
-def _loaded(file: IdentityFile, *, clear: bool) -> SigningIdentity:
+def _loaded(file: IdentityFile) -> SigningIdentity:
     for address in file.addresses:
         if comparable_address(address) is None:
             raise ConfigurationError(f"{file.file}: {address} is no e-mail address")
@@ -80,17 +83,16 @@ def _loaded(file: IdentityFile, *, clear: bool) -> SigningIdentity:
     password = None if file.password_file is None else read_password(file.password_file)
     try:
         identity = load_identity(file.file.read_bytes(), password)
-        signer = MessageSigner(
-            identity.key, identity.certificate, chain=identity.chain, digest=file.digest or "", clear=clear
-        )
+        # Made again by `sealing` as the rules want it: what cannot sign is told at the start.
+        CmsSigner(identity.key, identity.certificate, digest=file.digest or "")
     except OSError as error:
         raise ConfigurationError(f"{file.file}: {error.strerror}") from error
     except (InvalidKey, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{file.file}: {error}") from error
     return SigningIdentity(
         name=file.file.name,
-        signer=signer,
-        certificate=identity.certificate,
+        identity=identity,
+        digest=file.digest or "",
         addresses=file.addresses,
         domains=file.domains,
     )

@@ -11,12 +11,11 @@ import asyncio
 import logging
 import sys
 import traceback
-from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
-__all__ = ["configure_logs", "report_loop_errors"]
+__all__ = ["configure_logs", "described", "report_loop_errors"]
 
 
 def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None:
@@ -27,7 +26,6 @@ def configure_logs(*, level: str = "info", stream: TextIO | None = None) -> None
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _exception_without_text,
             structlog.processors.JSONRenderer(sort_keys=False, default=str),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -40,16 +38,17 @@ def report_loop_errors(loop: asyncio.AbstractEventLoop, log: Any) -> None:
     """Log what asyncio would print: exceptions of callbacks and of forgotten tasks."""
 
     def report(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        log.error("loop.error", what=context.get("message"), exc_info=context.get("exception"))
+        log.error("loop.error", what=context.get("message"), **described(context.get("exception")))
 
     loop.set_exception_handler(report)
 
 
-def _exception_without_text(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    error = event.pop("exc_info", None)
-    if isinstance(error, BaseException):
-        event["exception"] = type(error).__name__
-        event["places"] = [
-            f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)
-        ]
-    return event
+def described(error: BaseException | None) -> dict[str, Any]:
+    """An exception for the log: its type and the places in the code, without its text."""
+    if error is None:
+        return {}
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "exception": type(error).__name__,
+        "places": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }

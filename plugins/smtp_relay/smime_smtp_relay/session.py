@@ -19,10 +19,12 @@ from typing import Any
 from smime_smtp_relay.config import Listener
 from smime_smtp_relay.connection import NextHopUnavailable
 from smime_smtp_relay.delivery import Transaction
+from smime_smtp_relay.dispatch import Submission
 from smime_smtp_relay.envelope import CommandRefused, MailCommand, RecipientCommand
-from smime_smtp_relay.gateway import Gateway, Submission
+from smime_smtp_relay.gateway import Gateway
 from smime_smtp_relay.greeting import GOODBYE, GreetedSession
 from smime_smtp_relay.incoming import IncomingMessage
+from smime_smtp_relay.planning import Order
 from smime_smtp_relay.replies import Reply
 from smime_smtp_relay.trace import Arrival, new_identifier
 
@@ -41,7 +43,8 @@ class RelaySession(GreetedSession):
     def __init__(self, gateway: Gateway, listener: Listener, tls: ssl.SSLContext | None) -> None:
         self._mail: MailCommand | None = None
         self._transaction: Transaction | None = None
-        self._recipients: list[str] = []
+        self._recipients: list[RecipientCommand] = []
+        self._lmtp = listener.protocol == "lmtp"
         self._held = 0
         super().__init__(gateway, listener, tls)
 
@@ -92,9 +95,12 @@ class RelaySession(GreetedSession):
         except CommandRefused as refused:
             await self._answer(refused.reply)
             return
-        reply = await self._next_hop(self._transaction.recipient(command))
-        if reply.positive:
-            self._recipients.append(command.recipient)
+        now = self._gateway.clock()
+        reply = await self._gateway.planner.refusal_at_rcpt(self._mail.sender, command.recipient, now=now)
+        if reply is None:
+            reply = await self._next_hop(self._transaction.recipient(command))
+            if reply.positive:
+                self._recipients.append(command)
         await self._answer(reply)
 
     async def smtp_DATA(self, argument: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
@@ -111,11 +117,16 @@ class RelaySession(GreetedSession):
         await self.push("354 end with <CRLF>.<CRLF>")
         try:
             incoming = IncomingMessage(self._limits.message_size)
-            reply = await self._received(incoming) or await self._processed(incoming.message())
+            refusal = await self._received(incoming)
+            replies = (refusal,) if refusal else await self._processed(incoming.message())
         finally:
             self._gateway.memory.give_back(self._held)
             self._held = 0
-        await self._answer(reply)
+        if self._lmtp and len(replies) == 1:
+            # RFC 2033 section 4.2: one reply for each recipient that was accepted.
+            replies *= len(self._recipients)
+        for reply in replies:
+            await self._answer(reply)
         await self._abandon()
         if self._draining:
             self._say_goodbye(GOODBYE)
@@ -196,36 +207,43 @@ class RelaySession(GreetedSession):
         else:
             incoming.discard()
 
-    async def _processed(self, message: bytes) -> Reply:
+    async def _processed(self, message: bytes) -> tuple[Reply, ...]:
         assert self.session is not None
         assert self._mail is not None
         assert self._transaction is not None
+        recipients = tuple(self._recipients)
         arrival = Arrival(
             client=self.client,
             greeting=self.session.host_name or "",
-            extended=self.session.extended_smtp,
-            secure=self._secure,
-            authenticated=self._user is not None,
+            protocol=self._transmission_type(),
             utf8=self._mail.utf8,
-            recipients=tuple(self._recipients),
+            recipients=tuple(command.recipient for command in recipients),
             identifier=new_identifier(),
         )
         submission = Submission(
-            message=message,
-            mail=self._mail,
+            order=Order(message=message, mail=self._mail, recipients=recipients, user=self._user),
             arrival=arrival,
-            user=self._user,
             transaction=self._transaction,
             wanted=lambda: self.transport is not None and not self.transport.is_closing(),
+            one_reply=not self._lmtp,
         )
         # From here on the submission owns the transaction. Should the client go away, the delivery still ends in an
         # orderly way: cut off in the middle, nobody would know whether the next hop has the message.
         self._transaction = None
         self._pause_timeout()
         try:
-            return await asyncio.shield(self._gateway.submit(submission))
+            return (await asyncio.shield(self._gateway.submit(submission))).replies
         finally:
             self._reset_timeout()
+
+    def _transmission_type(self) -> str:
+        """The transmission type for the trace field (RFC 3848, RFC 6531 section 4.3)."""
+        assert self.session is not None
+        if not self.session.extended_smtp:
+            return "SMTP"
+        name = "LMTP" if self._lmtp else "SMTP"
+        prefix = "UTF8" if self._mail is not None and self._mail.utf8 else "" if self._lmtp else "E"
+        return prefix + name + ("S" if self._secure else "") + ("A" if self._user is not None else "")
 
     def _pause_timeout(self) -> None:
         """Our client waits for us, not we for it."""

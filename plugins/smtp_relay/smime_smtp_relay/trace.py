@@ -27,21 +27,13 @@ class Arrival:
     """IP address of the client."""
     greeting: str
     """What the client called itself in EHLO or HELO."""
-    extended: bool
-    secure: bool
-    authenticated: bool
+    protocol: str
+    """The transmission type, such as ESMTPS."""
     utf8: bool
+    """Whether the client asked for SMTPUTF8."""
     recipients: tuple[str, ...]
     identifier: str
     """Ours, for the log and the trace field."""
-
-    @property
-    def protocol(self) -> str:
-        """The transmission type of RFC 3848 and RFC 6531 section 4.3."""
-        if not self.extended:
-            return "SMTP"
-        suffix = ("S" if self.secure else "") + ("A" if self.authenticated else "")
-        return ("UTF8SMTP" if self.utf8 else "ESMTP") + suffix
 
 
 def new_identifier() -> str:
