@@ -69,6 +69,7 @@ _SIGNING_TIME = oids.ID_SIGNING_TIME.tlv
 _ALGORITHM_PROTECTION = oids.ID_AA_CMS_ALGORITHM_PROTECTION.tlv
 _SIGNING_CERTIFICATE = oids.ID_AA_SIGNING_CERTIFICATE.tlv
 _SIGNING_CERTIFICATE_V2 = oids.ID_AA_SIGNING_CERTIFICATE_V2.tlv
+_MOST_CANDIDATES = 8  # certificates tried for one signer: honest messages have two at most, each costs a verification
 _NEVER_UNSIGNED = frozenset((_CONTENT_TYPE, _MESSAGE_DIGEST, _SIGNING_TIME))  # RFC 5652 sections 11.1 to 11.3
 
 
@@ -276,7 +277,7 @@ class Verification:
         """Use the candidate under which the signature is right; when there is none, report on the first."""
         known = self.findings
         reports: list[tuple[list[Finding], Certificate]] = []
-        for candidate in candidates[: self.limits.signers]:
+        for candidate in candidates[:_MOST_CANDIDATES]:
             self.findings = []
             self.signature(candidate)
             reports.append((self.findings, candidate))

@@ -224,6 +224,12 @@ def test_gpgsm_accepts_ours(gpgsm, tmp_path, kind: str) -> None:
         (tmp_path / "detached").write_bytes(signer(kind, **options).sign(CONTENT, now=NOW))
         done = gpgsm("--verify", tmp_path / "detached", tmp_path / "content")
         assert b"GOODSIG" in done.stderr, options
+    if kind == "rsa2048":
+        (tmp_path / "pss").write_bytes(signer(kind, pss=True).sign(CONTENT, now=NOW))
+        assert b"GOODSIG" in gpgsm("--verify", tmp_path / "pss", tmp_path / "content").stderr
+        several = sign_with([signer(other) for other in ("rsa2048", "p256", "p384")], CONTENT, now=NOW)
+        (tmp_path / "several").write_bytes(several)
+        assert gpgsm("--verify", tmp_path / "several", tmp_path / "content").stderr.count(b" GOODSIG ") == 3
     (tmp_path / "opaque").write_bytes(signer(kind).sign(CONTENT, now=NOW, detached=False))
     gpgsm("--output", tmp_path / "out", "--verify", tmp_path / "opaque")
     assert (tmp_path / "out").read_bytes() == CONTENT
@@ -266,6 +272,10 @@ def test_nss_accepts_ours(nss, tmp_path, kind: str) -> None:
         (tmp_path / "opaque").write_bytes(signer(kind, **options).sign(CONTENT, now=NOW, detached=False))
         done = nss("cmsutil", "-D", "-i", tmp_path / "opaque", "-o", tmp_path / "out")
         assert (tmp_path / "out").read_bytes() == CONTENT
+    several = sign_with([signer(other) for other in ("rsa2048", "p256", "p384")], CONTENT, now=NOW)
+    (tmp_path / "several").write_bytes(several)
+    done = nss("cmsutil", "-D", "-i", tmp_path / "several", "-c", tmp_path / "content", "-h", "1")
+    assert done.stdout.count(b"status=GoodSignature") == 3
 
 
 @pytest.mark.nss
