@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from smime_engine.cms.opening import DecryptionKeys
     from smime_engine.cms.signer import CmsSigner, SignedAttributes
     from smime_engine.engine import (
+        HeaderProtection,
         MessageCompressor,
         MessageEncryptor,
         MessageSigner,
@@ -73,6 +74,7 @@ _HOMES = {
     "cms.opening": ("DecryptionKeys",),
     "cms.signer": ("CmsSigner", "SignedAttributes"),
     "engine": (
+        "HeaderProtection",
         "MessageCompressor",
         "MessageEncryptor",
         "MessageSigner",
@@ -128,6 +130,7 @@ __all__ = [
     "EncryptedLayer",
     "Evidence",
     "Finding",
+    "HeaderProtection",
     "Identity",
     "InMemoryKey",
     "InvalidKey",

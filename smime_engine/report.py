@@ -16,6 +16,8 @@ from smime_engine.certificate import Certificate
 from smime_engine.cms.recipients import RecipientDescription, RecipientIdentifier
 from smime_engine.cms.signed import SignerCheck, SignerInfo
 from smime_engine.errors import NotValid
+from smime_engine.mime.header_protection import HeaderReport, read_header
+from smime_engine.mime.parse import Entity
 from smime_engine.problems import Finding, Problem, Verdict, verdict_of
 from smime_engine.trust.path import PathReport
 from smime_engine.trust.wanted import Wanted
@@ -217,6 +219,24 @@ class OpenedMessage:
 
     parts: tuple[OpenedMessage, ...] = ()
     """Where several protected parts stand side by side: each opened for itself, the content left closed."""
+
+    outer: Entity | None = field(default=None, repr=False, compare=False)
+    """The message as it came; None for bare CMS."""
+
+    payload: Entity | None = field(default=None, repr=False, compare=False)
+    """The entity inside all layers; None where the content is no MIME entity."""
+
+    @property
+    def header(self) -> HeaderReport | None:
+        """What protects the header fields (RFC 9788), computed at each access; None for bare CMS."""
+        if self.outer is None or self.payload is None:
+            return None
+        return read_header(
+            self.outer,
+            self.payload,
+            signed=self.verdict is Verdict.VALID and not self.partial,
+            encrypted=not self.partial and any(isinstance(layer, EncryptedLayer) for layer in self.layers),
+        )
 
     @property
     def partial(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from smime_engine.cms.recipients import RecipientDescription
+from smime_engine.mime.header_protection import HeaderReport
 from smime_engine.problems import Verdict
 from smime_engine.report import (
     CertificatesLayer,
@@ -43,9 +44,46 @@ def as_json(opened: OpenedMessage) -> dict[str, Any]:
         "outside": [{"content_type": part.content_type, "size": part.size} for part in opened.outside],
         "wanted": [_wanted(wanted) for wanted in opened.wanted],
     }
+    header = opened.header
+    if header is not None and header.scheme is not None:
+        found["header"] = _header(header)
     if opened.parts:
         found["parts"] = [as_json(part) for part in opened.parts]
     return found
+
+
+def _header(header: HeaderReport) -> dict[str, Any]:
+    assert header.scheme is not None
+    return {
+        "scheme": header.scheme.value,
+        "declared": header.declared,
+        "from_differs": header.from_differs,
+        "changed_outside": list(header.changed_outside),
+        "fields": [
+            {
+                "name": field.name,
+                "value": field.value,
+                "signed": field.signed,
+                "encrypted": field.encrypted,
+                "differs": field.differs,
+            }
+            for field in header.fields
+        ],
+    }
+
+
+def _header_lines(header: HeaderReport) -> Iterator[str]:
+    assert header.scheme is not None
+    yield f"header fields protected ({header.scheme.value}):"
+    for field in header.fields:
+        protection = ", ".join(
+            word
+            for word, holds in (("signed", field.signed), ("encrypted", field.encrypted), ("differs", field.differs))
+            if holds
+        )
+        yield f"  {field.name}: {printable(field.value)} [{protection or 'as outside'}]"
+    if header.from_differs:
+        yield "  the From outside names somebody else than the one inside"
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
@@ -142,6 +180,9 @@ def as_lines(opened: OpenedMessage, *, indent: str = "") -> Iterator[str]:
         yield from as_lines(part, indent=indent + "  ")
     for outside in opened.outside:
         yield f"{indent}outside of the opened part: {printable(outside.content_type)}, {outside.size:,} bytes"
+    header = opened.header
+    if header is not None and header.scheme is not None and opened.layers:
+        yield from (indent + line for line in _header_lines(header))
     if not opened.layers and not opened.parts:
         yield f"{indent}neither signed nor encrypted"
     if not indent:

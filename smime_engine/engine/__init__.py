@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from smime_engine.engine.copies import SealedCopy, seal_copies
 from smime_engine.engine.opening import open_cms, open_message
-from smime_engine.engine.sealing import MessageCompressor, MessageEncryptor, Step, seal_message
+from smime_engine.engine.sealing import HeaderProtection, MessageCompressor, MessageEncryptor, Step, seal_message
 from smime_engine.engine.signing import MessageSigner
 
 __all__ = [
+    "HeaderProtection",
     "MessageCompressor",
     "MessageEncryptor",
     "MessageSigner",

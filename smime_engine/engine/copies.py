@@ -14,10 +14,10 @@ Standards: RFC 5322 section 3.6.3 (Bcc), RFC 8551 section 3.3, RFC 2634 section 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from smime_engine.engine.sealing import MessageEncryptor, Step, seal_message
+from smime_engine.engine.sealing import HeaderProtection, MessageEncryptor, Step, seal_message
 from smime_engine.engine.streaming import Octets, Source, head_of, span_of
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.edit import without_fields
@@ -58,6 +58,7 @@ def seal_copies(
     now: datetime,
     inner: Sequence[Step] = (),
     outer: Sequence[Step] = (),
+    header_protection: HeaderProtection | None = None,
     encryptor: Callable[[Copy], MessageEncryptor] = encryptor_for,
     limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[SealedCopy, ...]:
@@ -66,9 +67,19 @@ def seal_copies(
     `now` (aware) is the signing time. Raises what the steps raise; then there is no copy for anybody.
     """
     encryptors = [encryptor(copy) for copy in copies]
-    prepared = seal_message(without_fields(message, BLIND_FIELDS, limits=limits), steps=inner, now=now)
+    prepared = without_fields(message, BLIND_FIELDS, limits=limits)
+    if inner:
+        if header_protection is not None:
+            header_protection = replace(header_protection, encrypted=True)
+        prepared = seal_message(prepared, steps=inner, now=now, header_protection=header_protection, limits=limits)
+        header_protection = None
     return tuple(
-        SealedCopy(copy=copy, message=seal_message(prepared, steps=(step, *outer), now=now))
+        SealedCopy(
+            copy=copy,
+            message=seal_message(
+                prepared, steps=(step, *outer), now=now, header_protection=header_protection, limits=limits
+            ),
+        )
         for copy, step in zip(copies, encryptors, strict=True)
     )
 

@@ -137,7 +137,19 @@ def decryption_keys(keys: KeyRing | DecryptionKeys) -> DecryptionKeys:
 class _Peeling:
     """One message under way: layers found so far, and what stands outside of them."""
 
-    __slots__ = ("content", "findings", "judge", "keys", "layers", "limits", "outside", "parts", "sender")
+    __slots__ = (
+        "content",
+        "findings",
+        "judge",
+        "keys",
+        "layers",
+        "limits",
+        "outer",
+        "outside",
+        "parts",
+        "payload",
+        "sender",
+    )
 
     def __init__(self, judge: Judge, keys: DecryptionKeys, sender: Sender) -> None:
         self.judge = judge
@@ -149,6 +161,8 @@ class _Peeling:
         self.findings: list[Finding] = []
         self.outside: list[OutsidePart] = []
         self.parts: list[OpenedMessage] = []
+        self.outer: Entity | None = None
+        self.payload: Entity | None = None
 
     def result(self) -> OpenedMessage:
         """What was found."""
@@ -162,6 +176,8 @@ class _Peeling:
             findings=tuple(self.findings),
             outside=tuple(self.outside),
             parts=tuple(self.parts),
+            outer=self.outer,
+            payload=self.payload,
         )
 
     def add(self, layer: Layer) -> None:
@@ -173,6 +189,8 @@ class _Peeling:
 
     def entity(self, entity: Entity) -> _Peeling:
         """Peel an entity until its content is no S/MIME any more."""
+        if self.outer is None and not self.layers:
+            self.outer = entity
         while True:
             form = classify(entity)
             match form:
@@ -185,11 +203,12 @@ class _Peeling:
                     if only.forwarded:
                         # The fields around a forwarded message belong to whoever forwarded it.
                         self.outside.append(_outside(entity))
-                    self.sender = sender_of(only.message)
+                    self.sender, self.outer = sender_of(only.message), only.message
                     entity = only.form.entity
                 case Container():
                     return self._several(form)
                 case Plain():
+                    self.payload = entity
                     raw = entity.raw
                     self.content = entity.data if len(raw) == len(entity.data) else bytes(raw)
                     return self

@@ -11,12 +11,13 @@ Does: each step replaces the message's MIME entity by the protected one; header 
 folding. Does not: choose recipients, ciphers or order (`policy`), put the sender among the recipients, or encrypt for
 some and send plainly to others: whoever calls decides for whom a message is, and gets one message back.
 
-Standards: RFC 8551 sections 3.3, 3.4 and 3.6, RFC 2634 section 1.1, RFC 5083, RFC 3274.
+Standards: RFC 8551 sections 3.3, 3.4 and 3.6, RFC 2634 section 1.1, RFC 5083, RFC 3274, RFC 9788 (header protection).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,9 +27,10 @@ from smime_engine.cms.sealing import Encryptor, cut
 from smime_engine.crypto.encryption_algorithms import Mode
 from smime_engine.engine.signing import MessageSigner
 from smime_engine.limits import DEFAULT_LIMITS, Limits
-from smime_engine.mime.build import OpaqueFrame, split_message
+from smime_engine.mime.build import OpaqueFrame, SplitMessage, split_message
+from smime_engine.mime.header_protection import HeaderConfidentialityPolicy, hcp_baseline, protect_header
 
-__all__ = ["MessageCompressor", "MessageEncryptor", "Step", "seal_message"]
+__all__ = ["HeaderProtection", "MessageCompressor", "MessageEncryptor", "Step", "seal_message"]
 
 Octets = bytes | memoryview
 
@@ -57,7 +59,10 @@ class MessageEncryptor:
 
     def encrypt(self, message: bytes) -> bytes:
         """Encrypt an RFC 5322 message (or MIME entity) -> `application/pkcs7-mime`. Raises LimitExceeded."""
-        split = split_message(message, limits=self._limits)
+        return self.encrypt_split(split_message(message, limits=self._limits))
+
+    def encrypt_split(self, split: SplitMessage) -> bytes:
+        """Encrypt a message that is split already. Else as `encrypt`."""
         content = split.canonical(self._limits)
         size = sum(map(len, content))
         # CCM has to know the whole content before its first octet.
@@ -78,27 +83,68 @@ class MessageCompressor:
 
     def compress(self, message: bytes) -> bytes:
         """Compress an RFC 5322 message (or MIME entity) -> `application/pkcs7-mime`. Raises LimitExceeded."""
-        split = split_message(message, limits=self._limits)
+        return self.compress_split(split_message(message, limits=self._limits))
+
+    def compress_split(self, split: SplitMessage) -> bytes:
+        """Compress a message that is split already. Else as `compress`."""
         return self._frame.compose(split.outer, (compress(_whole(split.canonical(self._limits))),))
 
 
 Step = MessageSigner | MessageEncryptor | MessageCompressor
 
 
-def seal_message(message: bytes, *, steps: Sequence[Step], now: datetime) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderProtection:
+    """Put the header fields into the innermost payload as well (RFC 9788)."""
+
+    policy: HeaderConfidentialityPolicy = hcp_baseline
+    """What is hidden outside where a step encrypts: `hcp_baseline`, `hcp_shy`, `no_confidentiality`, or a function."""
+
+    legacy_display: bool = True
+    """Repeat hidden fields in the text, for readers that know nothing of RFC 9788."""
+
+    encrypted: bool = False
+    """Whether an encryption follows that is not among the steps."""
+
+
+def seal_message(
+    message: bytes,
+    *,
+    steps: Sequence[Step],
+    now: datetime,
+    header_protection: HeaderProtection | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> bytes:
     """Apply `steps` to an RFC 5322 message, the innermost first; `now` (aware) is the signing time.
 
+    With `header_protection` the fields are protected as `cipher` where one of the steps encrypts, else as `clear`.
     Nothing comes out unless every step succeeded. Raises LimitExceeded, and what the holders of keys raise.
     """
-    for step in steps:
-        match step:
-            case MessageSigner():
-                message = step.sign(message, now=now)
-            case MessageEncryptor():
-                message = step.encrypt(message)
-            case MessageCompressor():
-                message = step.compress(message)
+    if not steps:
+        return message
+    split = split_message(message, limits=limits)
+    if header_protection is not None:
+        split = protect_header(
+            split,
+            encrypted=header_protection.encrypted or any(isinstance(step, MessageEncryptor) for step in steps),
+            policy=header_protection.policy,
+            legacy_display=header_protection.legacy_display,
+        )
+    first, *others = steps
+    message = _apply(first, split, now)
+    for step in others:
+        message = _apply(step, split_message(message, limits=limits), now)
     return message
+
+
+def _apply(step: Step, split: SplitMessage, now: datetime) -> bytes:
+    match step:
+        case MessageSigner():
+            return step.sign_split(split, now=now)
+        case MessageEncryptor():
+            return step.encrypt_split(split)
+        case MessageCompressor():
+            return step.compress_split(split)
 
 
 def _whole(content: Sequence[Octets]) -> Octets:

@@ -7,7 +7,7 @@ join. A big content is a view of the message from beginning to end and copied on
 
 Does: sign the message's MIME entity (its Content-* fields and body) in canonical form; every other field stays outside,
 in its order and folding. Does not: choose the signer, check the certificate, protect header fields (see
-`mime.header_protection`), sign what is signed already without being told to.
+`sealing.py`), sign what is signed already without being told to.
 
 Standards: RFC 8551 sections 3.1 and 3.5, RFC 1847, RFC 5652 section 5.
 """
@@ -25,7 +25,7 @@ from smime_engine.cms.signer import CmsSigner
 from smime_engine.crypto.signing import digest_context
 from smime_engine.keys import PrivateKey
 from smime_engine.limits import DEFAULT_LIMITS, Limits
-from smime_engine.mime.build import ClearSignedFrame, OpaqueFrame, boundary_from, split_message
+from smime_engine.mime.build import ClearSignedFrame, OpaqueFrame, SplitMessage, boundary_from, split_message
 
 __all__ = ["MessageSigner"]
 
@@ -82,7 +82,10 @@ class MessageSigner:
 
         Raises LimitExceeded for the message, whatever the key's holder raises for the key.
         """
-        split = split_message(message, limits=self._limits)
+        return self.sign_split(split_message(message, limits=self._limits), now=now)
+
+    def sign_split(self, split: SplitMessage, *, now: datetime) -> bytes:
+        """Sign a message that is split already, its header fields protected inside perhaps. Else as `sign`."""
         content = split.canonical(self._limits)
         if not self._clear:
             return self._opaque_frame.compose(split.outer, self._embedded(content, now))
