@@ -23,7 +23,7 @@ from smime_engine.cli.inputs import (
 from smime_engine.cli.large_files import FileSource, is_large, write_pieces
 from smime_engine.cms.several_signers import sign_with
 from smime_engine.cms.signer import CmsSigner, SignedAttributes
-from smime_engine.engine import MessageSigner
+from smime_engine.engine import HeaderProtection, MessageSigner, seal_message
 from smime_engine.engine.streaming import sign_message_stream, sign_stream
 from smime_engine.errors import InvalidKey
 from smime_engine.keys import Identity
@@ -44,6 +44,9 @@ __all__ = ["command"]
 @click.option("--key-identifier", is_flag=True, help="Name the signer by subject key identifier.")
 @click.option("--no-certificates", is_flag=True, help="Leave the certificates out of the message.")
 @click.option("--no-attributes", is_flag=True, help="Sign the content without signed attributes.")
+@click.option(
+    "--protect-header", is_flag=True, help="Sign the header fields too (RFC 9788, for mail that stays clear)."
+)
 @click.option("--signing-certificate", is_flag=True, help="Bind the certificate into the signature (RFC 5035).")
 @click.option(
     "--form",
@@ -65,6 +68,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     key_identifier: bool,  # noqa: FBT001
     no_certificates: bool,  # noqa: FBT001
     no_attributes: bool,  # noqa: FBT001
+    protect_header: bool,  # noqa: FBT001
     signing_certificate: bool,  # noqa: FBT001
     form: str,
     detached: bool,  # noqa: FBT001
@@ -92,6 +96,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         raise click.UsageError("--detached goes with --form der or pem; a message is clear-signed by default")
     if form != "smime" and opaque:
         raise click.UsageError("--opaque goes with messages; bare CMS holds its content unless --detached is given")
+    if protect_header and (form != "smime" or is_large(file)):
+        raise click.UsageError("--protect-header goes with messages that fit into memory")
     if is_large(file) and form != "pem":
         source = FileSource(file, readings=1 if detached else 3 if form == "smime" else 2, label="signing")
         if form == "smime":
@@ -99,7 +105,9 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         else:
             write_pieces(output, sign_stream(source, signers, now=now, detached=detached))
     elif form == "smime":
-        write_file(output, MessageSigner.of(*signers, clear=not opaque).sign(read_file(file), now=now))
+        protection = HeaderProtection() if protect_header else None
+        signer = MessageSigner.of(*signers, clear=not opaque)
+        write_file(output, seal_message(read_file(file), steps=(signer,), now=now, header_protection=protection))
     else:
         signed = sign_with(signers, read_file(file), now=now, detached=detached)
         write_file(output, signed if form == "der" else pem_text(signed))
