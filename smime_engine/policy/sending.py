@@ -210,8 +210,9 @@ def _candidates(message: OutgoingMessage, rules: SigningRules) -> _Candidates | 
         if rules.several_authors is SeveralAuthors.REJECT or not sender:
             return Refuse(reason=Reason.SEVERAL_AUTHORS)
         return sender
-    # A reader compares the signer with From and Sender (RFC 8551 section 3.1); From is what people see.
-    candidates = (*((author, Reason.SIGNED_AS_AUTHOR) for author in message.authors), *sender)
+    # Readers compare the signer with From, for that is what people see: a Sender counts only where From alone does
+    # not say who sends.
+    candidates = tuple((author, Reason.SIGNED_AS_AUTHOR) for author in message.authors) or sender
     return candidates or _otherwise(rules.without_key, Reason.NO_AUTHOR, None)
 
 

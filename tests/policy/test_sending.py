@@ -59,9 +59,9 @@ def changed(value, **changes):
             {ALICE},
             Refuse(reason=Reason.NO_AUTHOR),
         ),
-        # The author before the sender, the sender where only that one has a key.
+        # Readers would not take the Sender's signature for the author's.
         (changed(PLAIN, sender=BOB), RULES, {ALICE, BOB}, Sign(address=ALICE, reason=Reason.SIGNED_AS_AUTHOR)),
-        (changed(PLAIN, sender=BOB), RULES, {BOB}, Sign(address=BOB, reason=Reason.SIGNED_AS_SENDER)),
+        (changed(PLAIN, sender=BOB), RULES, {BOB}, Leave(reason=Reason.NO_KEY)),
         (changed(PLAIN, authors=(), sender=BOB), RULES, {BOB}, Sign(address=BOB, reason=Reason.SIGNED_AS_SENDER)),
         (changed(PLAIN, ambiguous=True), RULES, {ALICE}, Refuse(reason=Reason.AMBIGUOUS_AUTHOR)),
         (
@@ -110,10 +110,10 @@ def changed(value, **changes):
             Leave(reason=Reason.NOT_BOUND),
         ),
         (
-            changed(PLAIN, envelope_sender=BOB, sender=BOB),
+            changed(PLAIN, envelope_sender=CAROL, authors=(ALICE, BOB), sender=CAROL),
             changed(RULES, binding=Binding.ENVELOPE),
-            {ALICE, BOB},
-            Sign(address=BOB, reason=Reason.SIGNED_AS_SENDER),
+            {CAROL},
+            Sign(address=CAROL, reason=Reason.SIGNED_AS_SENDER),
         ),
     ],
 )
