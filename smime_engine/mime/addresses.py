@@ -20,6 +20,7 @@ from typing import NamedTuple
 from smime_engine.mime.charsets import decode_guessing
 from smime_engine.mime.defects import Defect
 from smime_engine.mime.encoded_words import decode_words
+from smime_engine.mime.expressions import repeated
 from smime_engine.mime.fields import behind_comment, named_fields, unfold
 from smime_engine.mime.parse import Entity
 
@@ -30,14 +31,15 @@ _REMEMBERED_OCTETS = 512
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]++)"
-    r"|\"(?P<quoted>(?:[^\"\\]|\\.)*+)(?P<close>\"|\\?\Z)"
-    r"|(?P<literal>\[(?:[^\[\]\\]|\\.)*+(?:\]|\\?\Z))"
+    r"|\"(?P<quoted>" + repeated(r"[^\"\\]|\\.") + r")(?P<close>\"|\\?\Z)"
+    r"|(?P<literal>\[" + repeated(r"[^\[\]\\]|\\.") + r"(?:\]|\\?\Z))"
     r"|(?P<special>[<>@,:;\[\]\\)])"
     r"|(?P<atom>[^ \t\r\n\"()<>@,:;\\\[\]]++)",
     re.DOTALL,
 )
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-_DOT_ATOM = re.compile(r"[^\s\"()<>@,:;\\\[\].]++(?:\.[^\s\"()<>@,:;\\\[\].]++)*+")
+_ATOM = r"[^\s\"()<>@,:;\\\[\].]++"
+_DOT_ATOM = re.compile(_ATOM + repeated(r"\." + _ATOM))
 _ADDRESS_IN_TEXT = re.compile(r"[^\s@<>\"'(),;:]{1,64}+@[^\s@<>\"'(),;:]+")
 
 

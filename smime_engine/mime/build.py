@@ -22,9 +22,11 @@ from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime import transfer
 from smime_engine.mime.canonical import canonical_entity, is_clean_in_two, with_crlf
+from smime_engine.mime.expressions import repeated
 from smime_engine.mime.fields import FIELD, behind_empty_line, check_header, header_end, named_fields
 
 __all__ = [
+    "MIME_VERSION",
     "ClearSignedFrame",
     "OpaqueFrame",
     "SplitMessage",
@@ -52,7 +54,7 @@ DEFAULT_TYPE = b"Content-Type: text/plain\r\n"
 
 _CONTENT = rb"[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-"
 _RUNS_OF_FIELDS = re.compile(
-    rb"((?:(?!" + _CONTENT + rb")" + FIELD + rb")*+)((?:(?=" + _CONTENT + rb")" + FIELD + rb")*+)",
+    rb"(%b)(%b)" % (repeated(rb"(?!%b)%b" % (_CONTENT, FIELD)), repeated(rb"(?=%b)%b" % (_CONTENT, FIELD)))
 ).match
 """Fields of the message, then fields of the content: most messages have one or two such pairs of runs."""
 

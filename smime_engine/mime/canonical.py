@@ -23,6 +23,8 @@ import pybase64
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime import transfer
 from smime_engine.mime.canonical_headers import clean_header, expressible_in_ascii
+from smime_engine.mime.expressions import repeated
+from smime_engine.mime.parameters import Parameterised
 from smime_engine.mime.parse import Entity, parse_entity
 
 __all__ = ["LONGEST_LINE", "canonical_entity", "is_clean"]
@@ -30,7 +32,8 @@ __all__ = ["LONGEST_LINE", "canonical_entity", "is_clean"]
 LONGEST_LINE = 76
 """Characters; the longest line that no known relay wraps (RFC 2045 section 6.7, rule 5)."""
 
-_CLEAN_LINES = re.compile(rb"(?!From )(?:[^\r]{0,76}+(?<![ \t])\r\n(?!From ))*+(?:[^\r]{1,76}+(?<![ \t]))?\Z")
+_CLEAN_LINE = rb"[^\r]{0,76}+(?<![ \t])\r\n(?!From )"
+_CLEAN_LINES = re.compile(rb"(?!From )" + repeated(_CLEAN_LINE) + rb"(?:[^\r]{1,76}+(?<![ \t]))?\Z")
 """Length, ends and beginnings of lines whose line ends are known to be CRLF. `[^\\r]` is a loop that runs fast."""
 
 _NO_CONTROLS = bytes(octet for octet in range(1, 128) if octet not in b"\r\n")
@@ -154,8 +157,16 @@ class _Rewriter:
         else:
             self._leaf(entity, delimiters)
 
-    def _header(self, entity: Entity, **changes: str | None) -> None:
-        self._pieces += (clean_header(entity, **changes), b"\r\n")
+    def _header(
+        self,
+        entity: Entity,
+        *,
+        encoding: str | None,
+        content_type: Parameterised | None = None,
+        boundary: str | None = None,
+    ) -> None:
+        header = clean_header(entity, encoding=encoding, content_type=content_type, boundary=boundary)
+        self._pieces += (header, b"\r\n")
 
     def _multipart(self, entity: Entity, delimiters: tuple[bytes, ...]) -> None:
         boundary = (entity.content_type.parameter("boundary") or "").rstrip(" \t")
@@ -181,7 +192,7 @@ class _Rewriter:
             self.entity(inner, delimiters)
             return
         # Addresses outside ASCII have no 7-bit form inside message/rfc822 (RFC 6532 section 3.7).
-        self._header(entity, content_type="message/global", encoding="base64")
+        self._header(entity, content_type=Parameterised(value="message/global"), encoding="base64")
         self._pieces += (transfer.encode_base64(with_crlf(bytes(inner.raw))).removesuffix(b"\r\n"),)
 
     def _leaf(self, entity: Entity, delimiters: tuple[bytes, ...]) -> None:
@@ -192,10 +203,13 @@ class _Rewriter:
             self._pieces += (body,)
             return
         encoding, encoded = _encoded(entity, label, body, delimiters)
-        changes: dict[str, str | None] = {} if encoding == label else {"encoding": encoding}
-        if entity.content_type.type == "multipart" and encoding not in {"", label}:
-            changes["content_type"] = "text/plain"  # a multipart without parts is text, and may not be encoded
-        self._header(entity, **changes)
+        # A multipart without parts is text, and may not be encoded under its own name.
+        unusable = entity.content_type.type == "multipart" and encoding != label
+        self._header(
+            entity,
+            encoding=None if encoding == label else encoding,
+            content_type=Parameterised(value="text/plain") if unusable else None,
+        )
         self._pieces += (encoded if body.endswith(b"\n") else encoded.removesuffix(b"\r\n"),)
 
 

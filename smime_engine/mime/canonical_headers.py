@@ -13,13 +13,15 @@ import re
 from smime_engine.mime.addresses import Mailbox, addresses_of, parse_addresses
 from smime_engine.mime.defects import Defect
 from smime_engine.mime.encoded_words import decode_words, encode_words
+from smime_engine.mime.expressions import repeated
 from smime_engine.mime.fields import HeaderField, named_fields
 from smime_engine.mime.parameters import Parameterised, encode_parameter, parse_parameterised
 from smime_engine.mime.parse import Entity
 
 __all__ = ["clean_header", "expressible_in_ascii", "mailbox_text", "parameter_lines"]
 
-_CLEAN_FIELD = re.compile(rb"(?!From )(?:[^\x00\r\n\x80-\xff]{1,76}+(?<![ \t])\r\n)++\Z")
+_CLEAN_LINE = rb"[^\x00\r\n\x80-\xff]{1,76}+(?<![ \t])\r\n"
+_CLEAN_FIELD = re.compile(rb"(?!From )" + _CLEAN_LINE + repeated(_CLEAN_LINE) + rb"\Z")
 _ADDRESS_FIELDS = frozenset(
     {
         "from",
@@ -44,16 +46,20 @@ _LONGEST_LINE = 76
 
 
 def clean_header(
-    entity: Entity, *, encoding: str | None = None, content_type: str | None = None, boundary: str | None = None
+    entity: Entity,
+    *,
+    encoding: str | None = None,
+    content_type: Parameterised | None = None,
+    boundary: str | None = None,
 ) -> bytes:
     """The entity's header fields, clean, with CRLF line ends; None leaves a value as it is.
 
-    `encoding` sets Content-Transfer-Encoding, `content_type` sets a media type without parameters, `boundary`
-    replaces that parameter. A replaced field keeps its place; a missing one comes last.
+    `encoding` sets Content-Transfer-Encoding, `content_type` replaces the media type with its parameters, `boundary`
+    that parameter alone. A replaced field keeps its place; a missing one comes last.
     """
     pending: dict[str, list[str] | None] = {}
     if content_type is not None:
-        pending["content-type"] = [f"Content-Type: {content_type}"]
+        pending["content-type"] = parameter_lines("Content-Type", content_type)
     elif boundary is not None:
         kept = tuple(item for item in entity.content_type.parameters if item[0] != "boundary")
         value = Parameterised(value=entity.content_type.value, parameters=(("boundary", boundary), *kept))

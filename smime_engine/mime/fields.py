@@ -19,6 +19,7 @@ from typing import NamedTuple
 from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.charsets import decode_guessing
+from smime_engine.mime.expressions import repeated
 
 __all__ = [
     "FIELD",
@@ -33,18 +34,19 @@ __all__ = [
     "unfold",
 ]
 
-FIELD = rb"[!-9;-~]++[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)"
+_VALUE = rb"[^\n]*+" + repeated(rb"\n[ \t][^\n]*+")
+FIELD = rb"[!-9;-~]++[ \t]*+:" + _VALUE + rb"(?:\n|\Z)"
 """One field with its line end, as an expression; needs no flags."""
 
 _CONTENT_TYPE = rb"[Cc][Oo][Nn][Tt][Ee][Nn][Tt]-[Tt][Yy][Pp][Ee][ \t]*+:"
-_OTHER_FIELDS = rb"(?:(?!" + _CONTENT_TYPE + rb")" + FIELD + rb")*+"
+_OTHER_FIELDS = repeated(rb"(?!" + _CONTENT_TYPE + rb")" + FIELD)
 _TYPED_HEADER = re.compile(
-    _OTHER_FIELDS + rb"(?:" + _CONTENT_TYPE + rb"([^\n]*+(?:\n[ \t][^\n]*+)*+)(?:\n|\Z)" + _OTHER_FIELDS + rb")?+",
+    _OTHER_FIELDS + rb"(?:" + _CONTENT_TYPE + rb"(" + _VALUE + rb")(?:\n|\Z)" + _OTHER_FIELDS + rb")?",
 )
 _CONTENT_TYPE_FIELD = re.compile(_CONTENT_TYPE)
-_HEADER = re.compile(rb"(?:" + FIELD + rb")*+")
+_HEADER = re.compile(repeated(FIELD))
 _ONE_FIELD = re.compile(FIELD)
-_REST_OF_FIELD = re.compile(rb"[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)")
+_REST_OF_FIELD = re.compile(rb"[ \t]*+:" + _VALUE + rb"(?:\n|\Z)")
 _COMMENT = re.compile(r"\\.|[()]|[^\\()]++", re.DOTALL)
 
 

@@ -20,13 +20,15 @@ from smime_engine.errors import LimitExceeded
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime import charsets
 from smime_engine.mime.defects import Defect
+from smime_engine.mime.expressions import repeated
 from smime_engine.mime.fields import behind_comment, unfold
 
 __all__ = ["ContentType", "Parameterised", "encode_parameter", "parse_content_type", "parse_parameterised"]
 
 _WORD = r"[^\x00-\x20\x7f()<>@,;:\\\"/\[\]?=]"
+_PARAMETER = rf";\s*+{_WORD}++=(?:\"[^\"\\]*+\"|{_WORD}++)\s*+"
 _SIMPLE = re.compile(
-    rf"\s*+({_WORD}++(?:/{_WORD}++)?)\s*+((?:;\s*+{_WORD}++=(?:\"[^\"\\]*+\"|{_WORD}++)\s*+)*+);?\s*+\Z",
+    rf"\s*+({_WORD}++(?:/{_WORD}++)?)\s*+({repeated(_PARAMETER)});?\s*+\Z",
 )
 _SIMPLE_PARAMETER = re.compile(rf";\s*+({_WORD}++)=(?:\"([^\"]*+)\"|({_WORD}++))")
 """The form that nearly all mail has; `_tokens` reads everything."""
@@ -35,7 +37,7 @@ _REMEMBERED_LENGTH = 120
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]++)"
-    r"|\"(?P<quoted>(?:[^\"\\]|\\.)*+)(?:\"|\Z)"
+    r"|\"(?P<quoted>" + repeated(r"[^\"\\]|\\.") + r")(?:\"|\Z)"
     r"|(?P<separator>[;=])"
     r"|(?P<text>[^ \t\r\n\"();=]++)"
     r"|(?P<other>.)",
