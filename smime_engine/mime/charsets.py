@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["decode", "decode_guessing"]
+__all__ = ["decode", "decode_guessing", "encode"]
 
 _MAIL_CHARSETS = re.compile(
     r"us-ascii|ascii|utf-?8|utf-16(?:be|le)?|"
@@ -34,6 +34,14 @@ def decode(octets: bytes, charset: str | None) -> str:
         return octets.decode(_PYTHON_NAMES.get(name, name), "replace")
     except (LookupError, ValueError):
         return decode_guessing(octets)
+
+
+def encode(text: str, charset: str) -> bytes:
+    """`text` in a character set that extends ASCII; LookupError or UnicodeError where that is not possible."""
+    name = charset.strip().lower()
+    if not _MAIL_CHARSETS.fullmatch(name) or name.startswith(("utf-16", "iso-2022", "hz")):
+        raise LookupError(charset)
+    return text.encode(_PYTHON_NAMES.get(name, name))
 
 
 def decode_guessing(octets: bytes) -> str:
