@@ -226,6 +226,10 @@ class OpenedMessage:
     payload: Entity | None = field(default=None, repr=False, compare=False)
     """The entity inside all layers; None where the content is no MIME entity."""
 
+    decrypted: bytes | None = field(default=None, repr=False, compare=False)
+    """The MIME entity right inside the innermost encryption, signatures inside it as they were: what a gateway that
+    only decrypts hands on. None where nothing was encrypted, or no MIME entity was."""
+
     @property
     def header(self) -> HeaderReport | None:
         """What protects the header fields (RFC 9788), computed at each access; None for bare CMS."""

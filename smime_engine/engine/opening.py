@@ -139,6 +139,7 @@ class _Peeling:
 
     __slots__ = (
         "content",
+        "decrypted",
         "findings",
         "judge",
         "keys",
@@ -163,6 +164,7 @@ class _Peeling:
         self.parts: list[OpenedMessage] = []
         self.outer: Entity | None = None
         self.payload: Entity | None = None
+        self.decrypted: bytes | None = None
 
     def result(self) -> OpenedMessage:
         """What was found."""
@@ -178,6 +180,7 @@ class _Peeling:
             parts=tuple(self.parts),
             outer=self.outer,
             payload=self.payload,
+            decrypted=self.decrypted,
         )
 
     def add(self, layer: Layer) -> None:
@@ -290,6 +293,7 @@ class _Peeling:
             findings=opened.findings,
         )
         self.add(layer)
+        self.decrypted = opened.content if opened.content_type == oids.ID_DATA else None
         return opened.content_type, opened.content
 
     def _compressed(self, data: bytes) -> tuple[str, bytes]:
