@@ -1,8 +1,8 @@
 """Verifying 4 KB from a sender who has written before: the trust collection is warm.
 
 `verify_*`: a detached SignedData (DER), taken apart and verified, and its certificate's path judged. `verify_smime_*`:
-`open_message` on the whole clear-signed message, with MIME, sender binding and report. Floor: the raw verification of one signature. The peer, OpenSSL's
-CMS_verify (and SMIME_read_CMS), does not look at the path.
+`open_message` on the whole clear-signed message, with MIME, sender binding and report. Floor: the raw verification of
+one signature. The peer, OpenSSL's CMS_verify (and SMIME_read_CMS), does not look at the path.
 """
 
 from __future__ import annotations
