@@ -22,7 +22,7 @@ from smime_engine.asn1 import ber
 from smime_engine.certificate import Certificate
 from smime_engine.crypto.key_management import WrappedSecret, unwrap
 from smime_engine.crypto.pkcs12 import load_pkcs12
-from smime_engine.crypto.private_keys import load_private_key, pem_blocks, private_key_from_pem
+from smime_engine.crypto.private_keys import load_private_key, pem_blocks, private_key_from_pem, private_key_info
 from smime_engine.crypto.public_keys import public_key_of, same_public_key
 from smime_engine.crypto.signature_algorithms import SignatureScheme
 from smime_engine.crypto.signing import sign
@@ -73,6 +73,10 @@ class InMemoryKey:
     def unwrap(self, wrapped: WrappedSecret) -> bytes:
         """Recover the secret of a recipient info. Raises DecryptionFailed, whatever the reason."""
         return unwrap(self._native, wrapped)
+
+    def private_key_info(self) -> bytes:
+        """PKCS #8 DER in clear, for whoever seals it at once."""
+        return private_key_info(self._native)
 
     def __repr__(self) -> str:
         return f"<InMemoryKey {hashlib.sha256(self._public_key_info).hexdigest()[:16]}>"

@@ -1,7 +1,8 @@
 """Load private keys: PKCS #8 (encrypted too), the traditional formats, PEM with several blocks.
 
 The result is the key object of `cryptography`; `keys.InMemoryKey` wraps it. Every failure is `InvalidKey` with a text
-for the key's owner. It does not write keys and does not read PKCS #12 (`pkcs12.py`).
+for the key's owner. It writes a key only in clear, for whoever seals it at once. It does not read PKCS #12
+(`pkcs12.py`).
 
 ML-DSA and ML-KEM keys: `cryptography` takes the seed alone. Of a key file that has seed and expanded key, the parts
 that can be recomputed must agree with the seed; a file with the expanded key alone is refused by name.
@@ -27,7 +28,7 @@ from smime_engine.crypto.password_encryption import WRONG_PASSWORD, decrypt
 from smime_engine.errors import InvalidKey, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["load_private_key", "pem_blocks", "private_key_from_pem"]
+__all__ = ["load_private_key", "pem_blocks", "private_key_from_pem", "private_key_info"]
 
 _PEM_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----")
 _NOT_A_KEY = "this is no private key in a format that is supported (PKCS #8, PKCS #1, SEC 1; PEM or DER)"
@@ -79,6 +80,14 @@ def private_key_from_pem(
         return serialization.load_pem_private_key(block, password)
     except (ValueError, TypeError, exceptions.UnsupportedAlgorithm) as error:
         raise InvalidKey(f"{WRONG_PASSWORD} ({label})") from error
+
+
+def private_key_info(native: Any) -> bytes:
+    """PKCS #8 DER of a key object of `cryptography`, in clear; ML-DSA and ML-KEM keys as seeds."""
+    encoded: bytes = native.private_bytes(
+        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return encoded
 
 
 def _from_der(data: bytes, password: bytes | None, limits: Limits) -> Any:
