@@ -105,8 +105,9 @@ def test_every_import_is_a_declared_dependency():
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     requirements = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     declared = {re.split(r"[\[<>= ]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
-    own = {"__future__", "smime_engine", "smime_smtp_relay", "smime_lab"}
-    for path in PRODUCT:
+    own = {"__future__", "smime_engine", "smime_smtp_relay", "smime_lab", "tests", "bench", "fuzz", "atheris"}
+    helpers = (path for folder in ("tests", "bench", "fuzz") for path in (REPOSITORY / folder).rglob("*.py"))
+    for path in (*PRODUCT, *helpers):
         tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
         for name in {module.partition(".")[0] for module in imported_modules(tree)} - own - sys.stdlib_module_names:
             distributions = DISTRIBUTIONS.get(name, [name])
