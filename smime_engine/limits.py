@@ -90,6 +90,19 @@ class Limits:
     ocsp_answers: int = 10_000
     """Answers in one OCSP response; a request asks about one certificate."""
 
+    directory_values: int = 1_000
+    """Values of one attribute of a directory entry that are read. Entra ID allows 15; Active Directory's pages end at
+    1,500, and encrypting file systems leave hundreds behind."""
+
+    directory_value_size: int = 128 * 1024
+    """One value of a certificate attribute: Active Directory allows 32,768 octets, others more."""
+
+    judged_certificates: int = 64
+    """Certificates of one recipient whose paths are judged before the rest is given up."""
+
+    group_members: int = 20_000
+    """Members of a distribution group, nested ones included: as many as a message may have recipients."""
+
     store_elements: int = 200_000
     """Certificates, CRLs, CTLs and properties in one serialized store (SST); Windows' whole root programme has 500."""
 
