@@ -46,7 +46,12 @@ REACHING_OUTSIDE = {
 MAXIMUM_LINES = 400
 MAXIMUM_EXCEPTIONS = 10
 
-DISTRIBUTIONS = {**importlib.metadata.packages_distributions(), "ldap": ["python-ldap"], "pkcs11": ["python-pkcs11"]}
+DISTRIBUTIONS = {
+    **importlib.metadata.packages_distributions(),
+    "dns": ["dnspython"],
+    "ldap": ["python-ldap"],
+    "pkcs11": ["python-pkcs11"],
+}
 """Import name → the distributions that have it; extras that need not be installed here are spelled out."""
 
 PRODUCT = sorted(
