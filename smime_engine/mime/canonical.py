@@ -192,7 +192,7 @@ class _Rewriter:
             self.entity(inner, delimiters)
             return
         # Addresses outside ASCII have no 7-bit form inside message/rfc822 (RFC 6532 section 3.7).
-        self._header(entity, content_type=Parameterised(value="message/global"), encoding="base64")
+        self._header(entity, content_type=_renamed(entity, "message/global"), encoding="base64")
         self._pieces += (transfer.encode_base64(with_crlf(bytes(inner.raw))).removesuffix(b"\r\n"),)
 
     def _leaf(self, entity: Entity, delimiters: tuple[bytes, ...]) -> None:
@@ -208,9 +208,15 @@ class _Rewriter:
         self._header(
             entity,
             encoding=None if encoding == label else encoding,
-            content_type=Parameterised(value="text/plain") if unusable else None,
+            content_type=_renamed(entity, "text/plain") if unusable else None,
         )
         self._pieces += (encoded if body.endswith(b"\n") else encoded.removesuffix(b"\r\n"),)
+
+
+def _renamed(entity: Entity, value: str) -> Parameterised:
+    """The entity's content type under another name; marks such as those of header protection stay."""
+    kept = tuple(item for item in entity.content_type.parameters if item[0] != "boundary")
+    return Parameterised(value=value, parameters=kept)
 
 
 def _encoded(entity: Entity, label: str, body: bytes, delimiters: tuple[bytes, ...]) -> tuple[str, bytes]:

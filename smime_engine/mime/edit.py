@@ -16,7 +16,14 @@ from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.encoded_words import decode_words, encode_words
 from smime_engine.mime.fields import HeaderField, header_end, split_fields
 
-__all__ = ["subject_has", "with_fields_on_top", "without_fields", "without_subject_tags"]
+__all__ = [
+    "subject_has",
+    "with_fields_on_top",
+    "with_subject_prefix",
+    "without_fields",
+    "without_fields_where",
+    "without_subject_tags",
+]
 
 _LINE = 76
 
@@ -24,12 +31,32 @@ _LINE = 76
 def without_fields(message: bytes, names: Collection[str], *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The message without all header fields of these names (any letter case); the same object if it has none."""
     unwanted = {name.lower() for name in names}
-    return _edited(message, lambda field: b"" if field.name.lower() in unwanted else field.raw, limits)
+    return without_fields_where(message, lambda field: field.name.lower() in unwanted, limits=limits)
+
+
+def without_fields_where(
+    message: bytes, unwanted: Callable[[HeaderField], bool], *, limits: Limits = DEFAULT_LIMITS
+) -> bytes:
+    """The message without the header fields for which `unwanted` says so; the same object if there is none."""
+    return _edited(message, lambda field: b"" if unwanted(field) else field.raw, limits)
 
 
 def with_fields_on_top(message: bytes, fields: Sequence[bytes]) -> bytes:
     """The message with further fields (whole, with CRLF) above all others."""
     return b"".join((*fields, message))
+
+
+def with_subject_prefix(message: bytes, prefix: str, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The message with words (ASCII) before its Subject, whose own octets stay; a new Subject where it has none."""
+    stop = header_end(message, 0, len(message), limits)
+    first = next((field for field in split_fields(message[:stop]) if field.name.lower() == "subject"), None)
+    added = f"Subject: {prefix}".encode("ascii")
+    if first is None:
+        return added + b"\r\n" + message
+    rest = first.raw.partition(b":")[2]
+    # Folded behind the prefix, so that no line grows.
+    new = added + b"\r\n " + rest.lstrip(b" \t") if rest.strip() else added + rest
+    return message[:stop].replace(first.raw, new, 1) + message[stop:]
 
 
 def subject_has(subject: str, tag: str) -> bool:

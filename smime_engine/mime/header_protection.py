@@ -272,11 +272,11 @@ def read_header(outer: Entity, payload: Entity, *, signed: bool, encrypted: bool
         declared=declared,
         fields=fields,
         header=header,
-        unprotected=tuple(field for field in outer.fields if field.name.lower() not in names),
+        unprotected=tuple(
+            field for field in outer.fields if field.name.lower() not in names and not _is_structural(field.name)
+        ),
         changed_outside=tuple(
-            name
-            for name in {**placed, **outside}
-            if placed.get(name) != outside.get(name) and name in names | set(placed)
+            name for name in {**placed, **outside} if name in names and placed.get(name) != outside.get(name)
         ),
         from_differs=_from_addresses(message) != _from_addresses(outer),
         message=message,

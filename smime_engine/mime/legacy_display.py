@@ -111,7 +111,7 @@ def _with_lines(octets: bytes, charset: str, lines: list[str]) -> tuple[str, byt
 
 def _with_element(octets: bytes, lines: list[str]) -> bytes:
     text = html.escape("\r\n".join(lines), quote=False).encode("ascii", "xmlcharrefreplace")
-    element = b'<div class="%s"><pre>%s</pre></div>\r\n' % (_CLASS, text)
+    element = b'<div class="%s"><pre>%s</pre></div>' % (_CLASS, text)
     body = _BODY_TAG.search(octets)
     position = body.end() if body else 0
     return octets[:position] + element + octets[position:]
