@@ -60,7 +60,9 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._reading = engine.execution_options()
+        # One state for all queries of a reader; a writer sees what others committed while it waited for their locks.
+        snapshot = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        self._reading = engine.execution_options(**snapshot)
         self._writing = engine.execution_options(**{_WRITES: True})
 
     @property
@@ -132,7 +134,7 @@ def open_database(url: str, *, create: bool = False) -> Database:
         event.listen(engine, "begin", _begin_sqlite)
         return Database(engine)
     try:
-        engine = sqlalchemy.create_engine(target, pool_pre_ping=True, isolation_level="REPEATABLE READ")
+        engine = sqlalchemy.create_engine(target, pool_pre_ping=True)
     except (ImportError, NoSuchModuleError) as error:
         raise ConfigurationError("PostgreSQL needs psycopg: install smime-engine[postgres]") from error
     return Database(engine)
