@@ -117,7 +117,7 @@ def _sorted_fields(message: bytes, start: int, limits: Limits) -> tuple[int, byt
     check_header(message, start, stop, limits)
     if b"mime-version" not in outer.lower() or not named_fields(outer, b"mime-version"):
         outer = _with_line_end(outer) + MIME_VERSION
-    if b"content-type" not in content.lower():
+    if content[:13].lower() != b"content-type:" and not named_fields(content, b"content-type"):
         content = DEFAULT_TYPE + content
     return stop, with_crlf(_with_line_end(outer)), with_crlf(_with_line_end(content)) + b"\r\n"
 

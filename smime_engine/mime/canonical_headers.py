@@ -18,7 +18,7 @@ from smime_engine.mime.fields import HeaderField, named_fields
 from smime_engine.mime.parameters import Parameterised, encode_parameter, parse_parameterised
 from smime_engine.mime.parse import Entity
 
-__all__ = ["clean_header", "expressible_in_ascii", "mailbox_text", "parameter_lines"]
+__all__ = ["clean_header", "expressible_in_ascii", "mailbox_text", "parameter_field"]
 
 _CLEAN_LINE = rb"[^\x00\r\n\x80-\xff]{1,76}+(?<![ \t])\r\n"
 _CLEAN_FIELD = re.compile(rb"(?!From )" + _CLEAN_LINE + repeated(_CLEAN_LINE) + rb"\Z")
@@ -59,11 +59,11 @@ def clean_header(
     """
     pending: dict[str, list[str] | None] = {}
     if content_type is not None:
-        pending["content-type"] = parameter_lines("Content-Type", content_type)
+        pending["content-type"] = _parameter_lines("Content-Type", content_type)
     elif boundary is not None:
         kept = tuple(item for item in entity.content_type.parameters if item[0] != "boundary")
         value = Parameterised(value=entity.content_type.value, parameters=(("boundary", boundary), *kept))
-        pending["content-type"] = parameter_lines("Content-Type", value)
+        pending["content-type"] = _parameter_lines("Content-Type", value)
     if encoding is None and not all(_CLEAN_FIELD.match(raw) for raw in named_fields(entity.header, _ENCODING)):
         encoding = entity.transfer_encoding or "7bit"  # cleaning must not give a label another meaning
     if encoding is not None:
@@ -103,7 +103,7 @@ def _clean_field(field: HeaderField) -> bytes:
         return _clean_ascii(field)
     name = field.name.lower()
     if name in _PARAMETER_FIELDS:
-        return _joined(parameter_lines(field.name, parse_parameterised(field.raw.partition(b":")[2])))
+        return _joined(_parameter_lines(field.name, parse_parameterised(field.raw.partition(b":")[2])))
     if name in _ADDRESS_FIELDS:
         found = parse_addresses(field.value)
         if not set(found.defects) - {Defect.ADDRESS_IN_DISPLAY_NAME}:
@@ -138,7 +138,12 @@ def _folded(line: bytes) -> bytes:
     return b"\r\n".join(pieces) + b"\r\n"
 
 
-def parameter_lines(name: str, content: Parameterised) -> list[str]:
+def parameter_field(name: str, content: Parameterised) -> bytes:
+    """A field with parameters, ready to be sent."""
+    return _joined(_parameter_lines(name, content))
+
+
+def _parameter_lines(name: str, content: Parameterised) -> list[str]:
     """The lines of a field with parameters, one per line."""
     pieces = [piece for key, value in content.parameters for piece in encode_parameter(key, value)]
     lines = [f"{name}: {content.value}", *(f"\t{piece}" for piece in pieces)]

@@ -22,7 +22,7 @@ from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.addresses import addresses_of
 from smime_engine.mime.build import MIME_VERSION, SplitMessage
 from smime_engine.mime.canonical import with_crlf
-from smime_engine.mime.canonical_headers import parameter_lines
+from smime_engine.mime.canonical_headers import parameter_field
 from smime_engine.mime.encoded_words import decode_words
 from smime_engine.mime.fields import HeaderField, header_end, split_fields
 from smime_engine.mime.header_confidentiality import (
@@ -187,8 +187,7 @@ def _with_parameter(content_header: bytes, value: str) -> bytes:
 def _content_type_field(content_type: ContentType, *added: tuple[str, str]) -> bytes:
     """The field without the parameters that header protection knows, and with those that are added."""
     kept = tuple(item for item in content_type.parameters if item[0] not in _OWN_PARAMETERS)
-    lines = parameter_lines("Content-Type", Parameterised(value=content_type.value, parameters=(*kept, *added)))
-    return "".join(f"{line}\r\n" for line in lines).encode("ascii")
+    return parameter_field("Content-Type", Parameterised(value=content_type.value, parameters=(*kept, *added)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,8 +95,9 @@ def _reencoded(part: Entity, parameters: tuple[tuple[str, str], ...], octets: by
     """The part with another decoded body; `parameters` replace those of its content type that this module knows."""
     kept = tuple(item for item in part.content_type.parameters if item[0] not in {"charset", PARAMETER})
     content_type = Parameterised(value=part.content_type.value, parameters=(*parameters, *kept))
-    # `8bit` is a label that the canonical form replaces by one that fits.
-    encoded = canonical_entity(clean_header(part, encoding="8bit", content_type=content_type) + b"\r\n" + octets)
+    # Labels that the canonical form replaces by fitting ones; only `binary` keeps line ends that are no CRLF.
+    label = "binary" if part.transfer_encoding in {"binary", "base64"} else "8bit"
+    encoded = canonical_entity(clean_header(part, encoding=label, content_type=content_type) + b"\r\n" + octets)
     return encoded if part.data[part.end - 1 : part.end] == b"\n" else encoded.removesuffix(b"\r\n")
 
 

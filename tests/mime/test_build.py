@@ -62,6 +62,7 @@ def test_split():
             b"X-MIME-Version: 1\r\nMIME-Version: 1.0\r\n",
             b"Content-Type: text/plain\r\n\r\n",
         ),
+        (b"Content-TypeX: a", b"MIME-Version: 1.0\r\n", b"Content-Type: text/plain\r\nContent-TypeX: a\r\n\r\n"),
         (b"Content-Type: a/b", b"MIME-Version: 1.0\r\n", b"Content-Type: a/b\r\n\r\n"),
         (b"A: 1\njunk\nB: 2\n\n", b"A: 1\r\nMIME-Version: 1.0\r\n", b"Content-Type: text/plain\r\n\r\njunk\nB: 2\n\n"),
         (

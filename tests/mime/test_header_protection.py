@@ -134,7 +134,7 @@ def test_no_legacy_display_when_not_wanted():
         ("To", "G: A <a@x>;", "G: A <a@x>;", "G: A <a@x>;"),
         ("Cc", "A <a@x>, b@y", "A <a@x>, b@y", "a@x, b@y"),
         ("Cc", "A <a@x>, junk", "A <a@x>, junk", "A <a@x>, junk"),
-        ("Date", "Sat, 20 Feb 2021 00:06:02 +0500", "Sat, 20 Feb 2021 00:06:02 +0500", "Fri, 19 Feb 2021 19:06:02 +0000"),
+        ("Date", "20 Feb 2021 00:06:02 +0500", "20 Feb 2021 00:06:02 +0500", "Fri, 19 Feb 2021 19:06:02 +0000"),
         ("Date", "31 Dec 2020 23:30 -0100 (CVT)", "31 Dec 2020 23:30 -0100 (CVT)", "Fri, 01 Jan 2021 00:30:00 +0000"),
         ("Date", "1 Jan 0001 00:00:00 +0100", "1 Jan 0001 00:00:00 +0100", "1 Jan 0001 00:00:00 +0100"),
         ("Date", "30 Feb 2021 00:00:00 +0000", "30 Feb 2021 00:00:00 +0000", "30 Feb 2021 00:00:00 +0000"),
@@ -322,8 +322,8 @@ def test_any_message_is_read_back(part, policy, encrypted):
 
 
 @given(st.lists(st.sampled_from([
-    b"Subject: x", b"Subject: y", b"From: a@b", b"HP-Outer: Subject: x", b"HP-Outer: z", b"HP-Outer:", b" folded", b"\xff",
-    b'Content-Type: text/plain; hp="cipher"; hp-legacy-display="1"', b"Content-Type: text/html; hp=clear",
+    b"Subject: x", b"Subject: y", b"From: a@b", b"HP-Outer: Subject: x", b"HP-Outer: z", b"HP-Outer:", b" folded",
+    b"\xff", b'Content-Type: text/plain; hp="cipher"; hp-legacy-display="1"', b"Content-Type: text/html; hp=clear",
     b"Content-Type: message/rfc822", b"Content-Type: text/plain; protected-headers=v1", b"", b"text",
 ]), max_size=12), st.booleans(), st.booleans())  # fmt: skip
 def test_never_fails(lines, signed, encrypted):

@@ -50,7 +50,8 @@ def test_html():
     document = b"<html><body class='x'><p>Hello</p></body></html>\r\n"
     octets = with_legacy_display(parse_entity(b"Content-Type: text/html; charset=utf-8\r\n\r\n" + document), FIELDS)
     assert body_of(octets) == (
-        b"<html><body class='x'><div class=\"header-protection-legacy-display\"><pre>Subject: Gr&#252;&#223;e &lt;b&gt;&amp;"
+        b"<html><body class='x'><div class=\"header-protection-legacy-display\"><pre>"
+        b"Subject: Gr&#252;&#223;e &lt;b&gt;&amp;"
         b"\r\nKeywords: a</pre></div><p>Hello</p></body></html>\r\n"
     )
     assert displayed_body(parse_entity(octets)) == document
@@ -65,7 +66,8 @@ MIXED = (
     b"Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n"
     b"Content-Type: multipart/alternative; boundary=a\r\n\r\n--a\r\n\r\nplain\r\n--a\r\n"
     b"Content-Type: multipart/related; boundary=r\r\n\r\n--r\r\nContent-Type: text/html\r\n\r\n<p>\r\n--r\r\n"
-    b"Content-Type: image/png\r\n\r\nx\r\n--r--\r\n\r\n--a--\r\n\r\n--m\r\nContent-Type: text/plain\r\n\r\nattached\r\n--m--\r\n"
+    b"Content-Type: image/png\r\n\r\nx\r\n--r--\r\n\r\n--a--\r\n\r\n--m\r\n"
+    b"Content-Type: text/plain\r\n\r\nattached\r\n--m--\r\n"
 )
 
 
