@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,6 +32,20 @@ def _require(marker: str) -> None:
     if surroundings.must_not_be_missing(marker):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_garbage_collection_while_timing(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests named `…linear…` compare times: collections of a whole session's objects would look like quadratic time."""
+    if "linear" not in request.node.name:
+        yield
+        return
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_countersignatures_of_every_kind(kind: str, attributes) -> None:
     assert check.findings == ()
     assert check.certificate == signer(kind).certificate
     assert check.signing_time == (None if attributes is None else NOW)
-    other = info._replace(signature=info.signature[:-1] + b"\0")
+    other = info._replace(signature=info.signature[:-1] + bytes([info.signature[-1] ^ 1]))
     expected = {"SIGNATURE_MISMATCH"} if attributes is None else {"DIGEST_MISMATCH"}
     wrong = verify_countersignature(other, counter, certificate=signer_certificates(counter, pool))
     assert _names(wrong) == expected
