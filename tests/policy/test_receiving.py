@@ -69,7 +69,7 @@ def judged(message: bytes, rules: InboundRules = DECRYPT, **options) -> Judgemen
     [
         (PLAIN, State.UNPROTECTED, (Form.ORIGINAL, Form.ORIGINAL, Form.ORIGINAL)),
         (SIGNED, State.VALID, (Form.ORIGINAL, Form.ORIGINAL, Form.STRIPPED)),
-        (SIGNED.replace(b"Gr=", b"Br="), State.INVALID, (Form.ORIGINAL,) * 3),
+        (SIGNED.replace(b"charset=utf-8", b"charset=UTF-8"), State.INVALID, (Form.ORIGINAL,) * 3),
         (ENCRYPTED, State.UNSIGNED, (Form.ORIGINAL, Form.DECRYPTED, Form.DECRYPTED)),
         (SEALED, State.VALID, (Form.ORIGINAL, Form.DECRYPTED, Form.STRIPPED)),
         (TRIPLE, State.VALID, (Form.ORIGINAL, Form.DECRYPTED, Form.STRIPPED)),

@@ -1,8 +1,8 @@
-"""Deliver the variants of a message, and say for each recipient what became of it.
+"""Deliver the parcels of a message, and say for each recipient what became of it.
 
-Does: deliver through the client's own transaction where one variant goes to everybody, else one transaction for each
-variant; with SMTP merge the recipients' outcomes into one honest reply, with the help of the delivery journal and of
-notices to the sender. Does not: plan or build variants (`planning`), or keep messages.
+Does: deliver through the client's own transaction where one parcel goes to everybody, else one transaction for each
+parcel; with SMTP merge the recipients' outcomes into one honest reply, with the help of the delivery journal and of
+notices to the sender. Does not: plan or build parcels (`planning`, `opening`), or keep messages.
 
 | outcome with SMTP | reply |
 |---|---|
@@ -18,21 +18,20 @@ With LMTP (RFC 2033) each recipient has a reply of its own, and none of this is 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from smime_engine.errors import SourceUnavailable
-from smime_engine.policy.delivery_plan import Variant
-from smime_smtp_relay.actions import Accept, Defer, Reject, Replace, for_recipient
+from smime_smtp_relay.actions import Accept, Defer, Reject, Replace
 from smime_smtp_relay.connection import NextHopUnavailable
 from smime_smtp_relay.delivery import Pool, Transaction
 from smime_smtp_relay.envelope import MailCommand, RecipientCommand
 from smime_smtp_relay.incoming import with_normal_line_ends
 from smime_smtp_relay.journal import Journal, digest_of, fingerprint
 from smime_smtp_relay.notices import Failure, failure_notice, wants_notice
-from smime_smtp_relay.planning import Order, Planned, Planner
+from smime_smtp_relay.parcels import Order, Parcel, Planned, Planner
 from smime_smtp_relay.replies import Reply
 from smime_smtp_relay.trace import Arrival, received_field
 
@@ -100,7 +99,7 @@ class Dispatcher:
             await submission.transaction.abandon()
 
     async def deliver(self, transaction: Transaction, message: bytes, submission: Submission) -> Reply:
-        """Hand over one variant in an open transaction, under a trace field of ours."""
+        """Hand over one parcel in an open transaction, under a trace field of ours."""
         if "8bitmime" not in transaction.extensions and not message.isascii():
             return _NO_EIGHT_BIT
         # Who has gone does not hear our 250 and will send the message again: do not deliver it twice.
@@ -124,18 +123,18 @@ class _Delivery:
         self._fingerprint = b""
 
     async def run(self) -> Outcome:
-        plan, one_reply = self._planned.plan, self._submission.one_reply
-        refusals = {refusal.recipient: for_recipient(refusal.recipient, refusal.reason) for refusal in plan.refusals}
-        before = frozenset[bytes]() if self._planned.rules.is_plain else await self._delivered_before()
-        if len(plan.variants) == 1 and not refusals and not before:
-            return self._outcome((await self._whole(plan.variants[0]),))
+        planned, one_reply = self._planned, self._submission.one_reply
+        before = await self._delivered_before() if planned.divisible else frozenset[bytes]()
+        parcels, refusals = planned.parcels, planned.refusals
+        if len(parcels) == 1 and parcels[0].redirect is None and not refusals and not before:
+            return self._outcome((await self._whole(parcels[0]),))
         if refusals and one_reply and not before:
             # Nobody has it yet: the client learns at once that it cannot go to all of them.
             return self._outcome((_worst(refusals.values()),))
-        self._replies = refusals
+        self._replies = dict(refusals)
         await self._submission.transaction.abandon()
-        for variant in plan.variants:
-            await self._variant(variant, before)
+        for parcel in parcels:
+            await self._parcel(parcel, before)
         if one_reply:
             return self._outcome((await self._merged(),))
         commands = self._submission.order.recipients
@@ -144,28 +143,28 @@ class _Delivery:
     def _outcome(self, replies: tuple[Reply, ...]) -> Outcome:
         return Outcome(replies=replies, reason=self._planned.reason, perhaps_delivered=self._perhaps_delivered)
 
-    async def _whole(self, variant: Variant) -> Reply:
+    async def _whole(self, parcel: Parcel) -> Reply:
         """Everybody gets the same: the client's own transaction carries it."""
-        action = await self._dispatcher._planner.build(self._planned, variant)  # noqa: SLF001 - see __init__
+        action = await self._planned.build(parcel)
         if not isinstance(action, Accept | Replace):
             return action.reply
         message = action.message if isinstance(action, Replace) else self._planned.message
         return await self._dispatcher.deliver(self._submission.transaction, message, self._submission)
 
-    async def _variant(self, variant: Variant, before: frozenset[bytes]) -> None:
-        """Deliver one variant to those who do not have it yet, in a transaction of its own."""
-        recipients = [recipient for recipient in variant.recipients if digest_of(recipient) not in before]
-        self._replies.update(dict.fromkeys(variant.recipients, _DELIVERED_BEFORE))
+    async def _parcel(self, parcel: Parcel, before: frozenset[bytes]) -> None:
+        """Deliver one parcel to those who do not have it yet, in a transaction of its own."""
+        recipients = [recipient for recipient in parcel.recipients if digest_of(recipient) not in before]
+        self._replies.update(dict.fromkeys(parcel.recipients, _DELIVERED_BEFORE))
         if not recipients:
             return
-        action = await self._dispatcher._planner.build(self._planned, variant)  # noqa: SLF001 - see __init__
+        action = await self._planned.build(parcel)
         if not isinstance(action, Accept | Replace):
             self._replies.update(dict.fromkeys(recipients, action.reply))
             return
         message = action.message if isinstance(action, Replace) else self._planned.message
         transaction = Transaction(self._dispatcher._pool)  # noqa: SLF001 - see __init__
         try:
-            taken = await self._announced(transaction, recipients)
+            taken = await self._announced(transaction, recipients, parcel.redirect)
             if taken:
                 reply = await self._dispatcher.deliver(transaction, message, self._submission)
                 self._replies.update(dict.fromkeys(taken, reply))
@@ -177,13 +176,17 @@ class _Delivery:
             await transaction.abandon()
         await self._remember([recipient for recipient in recipients if self._replies[recipient].positive])
 
-    async def _announced(self, transaction: Transaction, recipients: Sequence[str]) -> list[str]:
+    async def _announced(self, transaction: Transaction, recipients: list[str], redirect: str | None) -> list[str]:
         """MAIL and RCPT; the recipients that the next hop takes (the others' replies are noted)."""
         order = self._submission.order
         reply = await transaction.mail(order.mail)
+        if reply.positive and redirect is not None:
+            reply = await transaction.recipient(RecipientCommand(recipient=redirect))
         if not reply.positive:
             self._replies.update(dict.fromkeys(recipients, reply))
             return []
+        if redirect is not None:
+            return recipients
         taken = []
         for command in order.recipients:
             if command.recipient in recipients and command.recipient not in taken:

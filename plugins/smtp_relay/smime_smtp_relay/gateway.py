@@ -25,7 +25,7 @@ from smime_smtp_relay.dispatch import Dispatcher, Outcome, Submission
 from smime_smtp_relay.identities import load_identities, read_password
 from smime_smtp_relay.journal import Journal
 from smime_smtp_relay.passwords import NOBODY, PasswordCheck
-from smime_smtp_relay.planning import Planner
+from smime_smtp_relay.planning import OutboundPlanner
 from smime_smtp_relay.replies import Reply
 
 __all__ = ["Gateway", "Memory"]
@@ -73,7 +73,7 @@ class Gateway:
         self.configuration = configuration
         self.clock = clock or (lambda: datetime.now(UTC))
         self.pool = Pool(next_hop, tls_context(next_hop), hostname=configuration.hostname, password=password)
-        self.planner = Planner(
+        self.planner = OutboundPlanner(
             signing=configuration.signing,
             identities=load_identities(configuration.identity),
             correspondents=load_correspondents(configuration.recipients),

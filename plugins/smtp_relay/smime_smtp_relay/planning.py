@@ -1,16 +1,13 @@
-"""The way of one message: facts, rules, plan, octets, delivery; a reply for each recipient.
+"""Mail that leaves: facts, rules, plan, octets.
 
-Does: ask the policy, build each variant, deliver the variants one after the other, remember what was delivered where
-not everybody has it. Does not: speak SMTP (`session`, `connection`) or decide about S/MIME (`smime_engine.policy`).
-
-The promise: a recipient's reply is positive only if the next hop took that recipient's variant, and with SMTP, where
-one reply answers for all, only if everybody has it or the sender was told who has not.
+Does: gather what the policy needs, ask it, and build each parcel as it says. Does not: decide about S/MIME
+(`smime_engine.policy`), speak SMTP or deliver (`dispatch`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,52 +16,34 @@ from msgspec import structs
 from smime_engine.certificate import Certificate
 from smime_engine.errors import SmimeError
 from smime_engine.mime.edit import without_fields, without_subject_tags
-from smime_engine.policy.delivery_plan import DeliveryPlan, Knowledge, Variant, plan_delivery, refusal_at_rcpt
+from smime_engine.policy.delivery_plan import DeliveryPlan, Knowledge, plan_delivery, refusal_at_rcpt
 from smime_engine.policy.outgoing import detailed, outgoing_message
 from smime_engine.policy.rules import Encryption, OutboundRules
 from smime_engine.policy.sending import Otherwise, OutgoingMessage, Refuse, Sign
-from smime_smtp_relay.actions import Accept, Action, Reject, Replace, for_error, for_recipient, for_refusal
+from smime_smtp_relay.actions import Accept, Action, Replace, for_error, for_recipient, for_refusal
 from smime_smtp_relay.config import Signing
 from smime_smtp_relay.correspondents import Correspondents
-from smime_smtp_relay.envelope import MailCommand, RecipientCommand
 from smime_smtp_relay.identities import Identities, SigningIdentity
-from smime_smtp_relay.incoming import has_bare_line_ends, with_normal_line_ends
 from smime_smtp_relay.outbound_config import RuleBook
+from smime_smtp_relay.parcels import Order, Parcel, Planned, acceptable
 from smime_smtp_relay.replies import Reply
 from smime_smtp_relay.sealing import Sealer
-from smime_smtp_relay.trace import hop_count
 
-__all__ = ["Order", "Planned", "Planner"]
-
-_HOPS = 50
-_REJECT = Otherwise.REJECT
-_BARE_LINE_END = Reply(code=550, enhanced="5.5.2", text="bare CR or LF in the message (RFC 5321 section 2.3.8)")
-_LOOP = Reply(code=554, enhanced="5.4.6", text="too many hops: a mail loop")
+__all__ = ["OutboundPlanner"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A message as a client handed it over, and for whom."""
+class _Outgoing:
+    """One message on its way out."""
 
     message: bytes
-    mail: MailCommand
-    recipients: tuple[RecipientCommand, ...]
-    user: str | None = None
-    """Who logged in."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """What is to be done with a message, and everything that is needed for it."""
-
-    message: bytes
-    """With proper line ends, and without what asked for something."""
+    """Without what asked for something."""
     facts: OutgoingMessage
     rules: OutboundRules
     plan: DeliveryPlan
     signer: SigningIdentity | None
     certificates: Mapping[str, Certificate]
-    """For the recipients that are encrypted to, and for the sender."""
+    """Of the recipients that are encrypted to."""
     now: datetime
 
     @property
@@ -74,8 +53,8 @@ class Planned:
         return self.plan.signing.reason.value + (f"; encrypted to {encrypted}" if encrypted else "")
 
 
-class Planner:
-    """Plans messages and builds their variants."""
+class OutboundPlanner:
+    """Plans messages and builds their parcels."""
 
     def __init__(
         self,
@@ -104,45 +83,56 @@ class Planner:
 
     async def plan(self, order: Order, *, now: datetime) -> Planned | Action:
         """What is to be done: a plan, or that the whole message is refused or passed on as it is."""
-        message = order.message
-        if self._signing.line_ends == "reject" and has_bare_line_ends(message):
-            return Reject(reply=_BARE_LINE_END, reason="bare CR or LF")
-        message = with_normal_line_ends(message)
-        if hop_count(message) > _HOPS:
-            return Reject(reply=_LOOP, reason="too many hops")
+        message = acceptable(order.message, line_ends=self._signing.line_ends)
+        if not isinstance(message, bytes):
+            return message
         try:
-            planned = await self._planned(order, message, now)
+            outgoing = await self._outgoing(order, message, now)
         except SmimeError as error:
             # What cannot be read cannot be encrypted: it is passed on only where no rule ever asks for that.
             passing = self._rules.rules_for(order.mail.sender).is_plain
-            return for_error(error, self._signing if passing else structs.replace(self._signing, malformed=_REJECT))
-        if isinstance(planned.plan.signing, Refuse):
-            return for_refusal(planned.plan.signing, self._signing)
-        return planned
+            signing = self._signing if passing else structs.replace(self._signing, malformed=Otherwise.REJECT)
+            return for_error(error, signing)
+        plan = outgoing.plan
+        if isinstance(plan.signing, Refuse):
+            return for_refusal(plan.signing, self._signing)
+        return Planned(
+            message=outgoing.message,
+            parcels=tuple(Parcel(recipients=group.recipients, detail=group.encrypted) for group in plan.variants),
+            refusals={refused.recipient: for_recipient(refused.recipient, refused.reason) for refused in plan.refusals},
+            build=lambda parcel: self._build(outgoing, parcel),
+            divisible=not outgoing.rules.is_plain,
+            reason=outgoing.reason,
+            now=now,
+            explanation=tuple(_explanation(outgoing)),
+        )
 
-    async def build(self, planned: Planned, variant: Variant) -> Action:
-        """The octets of one variant: Replace, Accept (they are those of `planned.message`), or why not."""
-        to = list(variant.recipients) if variant.encrypted else []
-        certificates = [planned.certificates[recipient] for recipient in to]
-        if to and planned.rules.encrypt_to_sender and (own := self._own_certificate(planned)) is not None:
+    async def _build(self, outgoing: _Outgoing, parcel: Parcel) -> Action:
+        to = parcel.recipients if parcel.detail else ()
+        certificates = [outgoing.certificates[recipient] for recipient in to]
+        if to and outgoing.rules.encrypt_to_sender and (own := self._own_certificate(outgoing)) is not None:
             certificates.append(own)
-        if not certificates and planned.signer is None:
-            return Accept(reason=planned.reason)
+        if not certificates and outgoing.signer is None:
+            return Accept(reason=outgoing.reason)
 
         def sealed() -> bytes:
             return self._sealer.seal(
-                planned.message, signer=planned.signer, recipients=certificates, rules=planned.rules, now=planned.now
+                outgoing.message,
+                signer=outgoing.signer,
+                recipients=certificates,
+                rules=outgoing.rules,
+                now=outgoing.now,
             )
 
         try:
             # Hashing, base64, ciphers and RSA release the GIL: other sessions go on meanwhile.
-            in_thread = len(planned.message) > self._signing.thread_above
+            in_thread = len(outgoing.message) > self._signing.thread_above
             message = await asyncio.to_thread(sealed) if in_thread else sealed()
         except SmimeError as error:
             return for_error(error, self._signing)
-        return Replace(message=message, reason=planned.reason)
+        return Replace(message=message, reason=outgoing.reason)
 
-    async def _planned(self, order: Order, message: bytes, now: datetime) -> Planned:
+    async def _outgoing(self, order: Order, message: bytes, now: datetime) -> _Outgoing:
         facts = outgoing_message(message, envelope_sender=order.mail.sender)
         rules = self._rules.rules_for(_responsible(facts))
         if not rules.is_plain:
@@ -163,7 +153,7 @@ class Planner:
         signer = self._identities.find(signing.address, now=now) if isinstance(signing, Sign) else None
         if plan.removed_tags or plan.removed_fields:
             message = without_subject_tags(without_fields(message, plan.removed_fields), plan.removed_tags)
-        return Planned(
+        return _Outgoing(
             message=message, facts=facts, rules=rules, plan=plan, signer=signer, certificates=certificates, now=now
         )
 
@@ -182,13 +172,13 @@ class Planner:
                     certificates[recipient] = certificate
         return knowledge, certificates
 
-    def _own_certificate(self, planned: Planned) -> Certificate | None:
+    def _own_certificate(self, outgoing: _Outgoing) -> Certificate | None:
         """What the sender can read the message with: a certificate among the correspondents', or the signing one."""
-        for address in (*planned.facts.authors, planned.facts.envelope_sender):
-            found = self._correspondents.find(address, now=planned.now)
+        for address in (*outgoing.facts.authors, outgoing.facts.envelope_sender):
+            found = self._correspondents.find(address, now=outgoing.now)
             if found is not None:
                 return found
-            identity = self._identities.find(address, now=planned.now)
+            identity = self._identities.find(address, now=outgoing.now)
             if identity is not None and identity.identity.may_decrypt:
                 return identity.certificate
         return None
@@ -199,3 +189,17 @@ def _responsible(facts: OutgoingMessage) -> str:
     if len(facts.authors) == 1:
         return facts.authors[0]
     return facts.sender or facts.envelope_sender
+
+
+def _explanation(outgoing: _Outgoing) -> Iterator[str]:
+    signing = outgoing.plan.signing
+    address = getattr(signing, "address", None)
+    yield f"signing: {signing.reason.value}" + (f" ({address})" if address else "")
+    for variant in outgoing.plan.variants:
+        form = "encrypted" if variant.encrypted else "not encrypted"
+        for recipient in variant.recipients:
+            rule = outgoing.rules.encryption_for(recipient).value
+            yield f"<{recipient}>: {form} (rule: {rule}), in one parcel with {len(variant.recipients) - 1} others"
+    for refusal in outgoing.plan.refusals:
+        rule = outgoing.rules.encryption_for(refusal.recipient).value
+        yield f"<{refusal.recipient}>: refused (rule: {rule}): {refusal.reason.value}"

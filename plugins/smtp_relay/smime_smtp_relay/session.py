@@ -24,7 +24,7 @@ from smime_smtp_relay.envelope import CommandRefused, MailCommand, RecipientComm
 from smime_smtp_relay.gateway import Gateway
 from smime_smtp_relay.greeting import GOODBYE, GreetedSession
 from smime_smtp_relay.incoming import IncomingMessage
-from smime_smtp_relay.planning import Order
+from smime_smtp_relay.parcels import Order
 from smime_smtp_relay.replies import Reply
 from smime_smtp_relay.trace import Arrival, new_identifier
 
