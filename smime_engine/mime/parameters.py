@@ -33,7 +33,8 @@ _SIMPLE = re.compile(
 _SIMPLE_PARAMETER = re.compile(rf";\s*+({_WORD}++)=(?:\"([^\"]*+)\"|({_WORD}++))")
 """The form that nearly all mail has; `_tokens` reads everything."""
 
-_REMEMBERED_LENGTH = 120
+_REMEMBERED_LENGTH = 250
+_PLAIN_BOUNDARY = re.compile(rb"[Bb]oundary=\"([0-9A-Za-z'()+_,./:=? -]++)\"")
 
 _PIECE = re.compile(
     r"(?P<space>[ \t\r\n]++)"
@@ -87,9 +88,18 @@ class ContentType(Parameterised):
 
 def parse_content_type(raw: bytes, *, default: str = "text/plain", limits: Limits = DEFAULT_LIMITS) -> ContentType:
     """Read what follows the colon of a Content-Type field; `default` where it is unusable (RFC 2045 section 5.2)."""
-    if len(raw) <= _REMEMBERED_LENGTH and limits.mime_parameters >= _REMEMBERED_LENGTH // 4:
+    if len(raw) > _REMEMBERED_LENGTH or limits.mime_parameters < _REMEMBERED_LENGTH // 4:
+        return _content_type(raw, default, limits)
+    boundary = _PLAIN_BOUNDARY.search(raw)
+    if boundary is None or raw.lower().count(b"boundary") != 1:
         return _remembered_content_type(raw, default)
-    return _content_type(raw, default, limits)
+    # Only the boundary is new in every message: what is between quotes can be put in again as it was cut out.
+    template = _remembered_content_type(raw[: boundary.start(1)] + raw[boundary.end(1) :], default)
+    if ("boundary", "") not in template.parameters or template.defects:
+        return _content_type(raw, default, limits)
+    value = boundary[1].decode("ascii")
+    parameters = tuple([item if item[0] != "boundary" else ("boundary", value) for item in template.parameters])
+    return ContentType(value=template.value, parameters=parameters)
 
 
 @lru_cache(maxsize=256)

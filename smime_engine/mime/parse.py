@@ -181,13 +181,14 @@ class _Parser:
             defects += content_type.defects
         parts: tuple[Entity, ...] = ()
         preamble = epilogue = None
-        if content_type.type == "multipart":
+        value = content_type.value
+        if value.startswith("multipart/"):
             spans, preamble, epilogue, found = self._split(body_start, end, content_type)
             defects += found
             self._check_depth(depth, start)
-            inner = _MESSAGE if content_type.subtype == "digest" else _TEXT
+            inner = _MESSAGE if value == "multipart/digest" else _TEXT
             parts = tuple([self.entity(first, last, depth + 1, inner) for first, last in spans])
-        elif content_type.value in _MESSAGES and _transfer_encoding(data[start:stop]) in _IDENTITY:
+        elif value in _MESSAGES and _transfer_encoding(data[start:stop]) in _IDENTITY:
             self._check_depth(depth, start)
             parts = (self.message(body_start, end, depth + 1, ()),)
         return Entity(data, start, stop, body_start, end, content_type, parts, defects, preamble, epilogue)
@@ -263,7 +264,8 @@ def _transfer_encoding(header: bytes) -> str:
     if not found:
         return ""
     value = found[0].partition(b":")[2].strip(b" \t\r\n").lower()
-    if value not in _ENCODINGS:
-        label = parse_parameterised(value).value
-        return label if _LABEL.fullmatch(label) else ""  # what is no word names no encoding
-    return _ENCODINGS[value]
+    known = _ENCODINGS.get(value)
+    if known is not None:
+        return known
+    label = parse_parameterised(value).value
+    return label if _LABEL.fullmatch(label) else ""  # what is no word names no encoding

@@ -127,6 +127,17 @@ def test_quick_and_thorough_way_agree(rest):
     assert (quick.value, quick.parameters) == (thorough.value, thorough.parameters)
 
 
+@given(st.lists(st.sampled_from([
+    'boundary="x"', 'Boundary="y z"', 'boundary=""', "boundary=q", "boundary*=utf-8''z", 'name="boundary="', 'x="a b"',
+    "; ", ";", " ", "(boundary=", ")", 'name="a; ', '"', "\\", "=",
+]), max_size=8).map("".join))  # fmt: skip
+def test_remembered_and_fresh_reading_agree(rest):
+    raw = f"multipart/mixed; {rest}".encode()
+    fresh = parse_content_type(raw, limits=Limits(mime_parameters=50))  # too few for what is remembered
+    for _ in range(2):
+        assert parse_content_type(raw) == fresh
+
+
 @pytest.mark.parametrize("unit", ['"', "(", ")", "\\", ";", "=", "a", " ", "a=b ", "x*0=1;", "' ", '";', "\udcff"])
 def test_time_is_linear(unit):
     def seconds(count):
