@@ -3,7 +3,7 @@
     server = Slapd(folder, ldif)      # loads the entries with slapadd
     async with server: server.url, server.tls_url, server.ca_file
 
-The server has an administrator (`ADMINISTRATOR`, `PASSWORD`) and certificates of the moment for `localhost`.
+The server has an administrator (`ADMINISTRATOR`, `PASSWORD`) and a certificate of the moment for its address.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 
@@ -46,13 +47,13 @@ class Slapd:
 
     @property
     def url(self) -> str:
-        """`ldap://localhost:port`, with StartTLS."""
-        return f"ldap://localhost:{self._ports[0]}"
+        """`ldap://127.0.0.1:port`, with StartTLS."""
+        return f"ldap://127.0.0.1:{self._ports[0]}"
 
     @property
     def tls_url(self) -> str:
-        """`ldaps://localhost:port`."""
-        return f"ldaps://localhost:{self._ports[1]}"
+        """`ldaps://127.0.0.1:port`."""
+        return f"ldaps://127.0.0.1:{self._ports[1]}"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -69,7 +70,7 @@ class Slapd:
         self._process = await asyncio.create_subprocess_exec(program, *arguments, stderr=asyncio.subprocess.DEVNULL)
         for _ in range(400):
             try:
-                _, writer = await asyncio.open_connection("localhost", self._ports[0])
+                _, writer = await asyncio.open_connection("127.0.0.1", self._ports[0])
             except OSError:
                 await asyncio.sleep(0.02)
             else:
@@ -151,8 +152,8 @@ def ldif_group(name: str, *members: str, **attributes: Iterable[str | bytes]) ->
 @cache
 def _server_credential() -> pki.Credential:
     return pki.authority("LDAP Root").issue(
-        "localhost",
-        names=[x509.DNSName("localhost")],
+        "LDAP server",
+        names=[x509.IPAddress(ip_address("127.0.0.1"))],
         extended_key_usage=(ExtendedKeyUsageOID.SERVER_AUTH,),
         kind="p256",
     )
