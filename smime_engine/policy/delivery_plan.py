@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smime_engine.addresses import comparable_address
+from smime_engine.policy.forking import forked
 from smime_engine.policy.rules import Encryption, OutboundRules, Signing
 from smime_engine.policy.sending import (
     Leave,
@@ -164,15 +165,13 @@ def _outcome(
     return RefusalReason.NO_CERTIFICATE if required else False
 
 
-def _forked(recipients: Sequence[str], message: OutgoingMessage, bcc: BccForking) -> list[tuple[str, ...]]:
+def _forked(recipients: Sequence[str], message: OutgoingMessage, bcc: BccForking) -> tuple[tuple[str, ...], ...]:
     """Recipients of one encrypted message each: everybody who can read it can see who else can."""
-    if bcc is BccForking.NONE:
-        return [tuple(recipients)] if recipients else []
-    visible = {comparable_address(address) for address in message.visible_recipients}
-    shown = tuple(recipient for recipient in recipients if comparable_address(recipient) in visible)
-    hidden = tuple(recipient for recipient in recipients if comparable_address(recipient) not in visible)
-    groups = [(recipient,) for recipient in hidden] if bcc is BccForking.EACH else [hidden] if hidden else []
-    return [shown, *groups] if shown else [*groups]
+    # An address that cannot be compared is nobody's in To or Cc: whoever may be hidden is hidden.
+    visible = {comparable_address(address) for address in message.visible_recipients} - {None}
+    shown = [recipient for recipient in recipients if comparable_address(recipient) in visible]
+    hidden = [recipient for recipient in recipients if comparable_address(recipient) not in visible]
+    return forked(shown, hidden, bcc)
 
 
 def _signing(

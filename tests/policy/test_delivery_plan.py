@@ -120,6 +120,15 @@ def test_bcc(bcc, groups):
     assert [variant.recipients for variant in found.variants] == groups
 
 
+def test_an_odd_address_in_the_header_makes_no_other_odd_address_visible():
+    odd = "no address"
+    message = replace(PLAIN, visible_recipients=(BOB, "undisclosed recipients"))
+    knowledge = {BOB: USABLE, odd: USABLE}
+    rules = encrypting(Encryption.REQUIRED)
+    found = plan_delivery(message, (BOB, odd), rules, SigningRules(), has_key=bool, knowledge=knowledge)
+    assert [variant.recipients for variant in found.variants] == [(BOB,), (odd,)]
+
+
 def test_only_bcc_recipients():
     found = plan((DAVE,), encrypting(Encryption.REQUIRED), dave=USABLE)
     assert found.variants == (Variant(recipients=(DAVE,), encrypted=True),)
