@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -107,14 +108,12 @@ async def test_a_server_that_says_nothing() -> None:
 
 @pytest.mark.ldap
 async def test_a_server_that_never_answers_a_connection() -> None:
-    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    access = LdapAccess(servers=(f"ldap://127.0.0.1:{port}",), connect_seconds=0.3, seconds=0.3)
-    directory = LdapDirectory("silent", access, base="DC=example")
-    (answer,) = await asyncio.wait_for(directory.look_up(["a@example.org"]), 10)
-    assert answer.failures
-    await directory.aclose()
-    silent.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        access = LdapAccess(servers=(f"ldap://127.0.0.1:{silent.getsockname()[1]}",), connect_seconds=0.3, seconds=0.3)
+        directory = LdapDirectory("silent", access, base="DC=example")
+        (answer,) = await asyncio.wait_for(directory.look_up(["a@example.org"]), 10)
+        assert answer.failures
+        await directory.aclose()
 
 
 @pytest.mark.ldap
