@@ -85,7 +85,7 @@ def header_with_content_type(data: bytes, start: int, end: int, limits: Limits) 
     found = _TYPED_HEADER.match(data, start, min(end, start + limits.header_size + 1))
     assert found is not None  # the expression matches the empty string
     stop = found.end()
-    several = stop != end and _CONTENT_TYPE_FIELD.match(data, stop, end) is not None
+    several = data.startswith((b"C", b"c"), stop, end) and _CONTENT_TYPE_FIELD.match(data, stop, end) is not None
     if several:
         stop = header_end(data, stop, end, limits)
     check_header(data, start, stop, limits)
