@@ -43,6 +43,7 @@ _RESULTS = {
     State.INVALID: "fail",
     State.UNKNOWN: "neutral",
     State.UNDECRYPTABLE: "permerror",
+    State.DAMAGED: "permerror",
     State.MALFORMED: "permerror",
 }
 
@@ -88,7 +89,7 @@ def _new_fields(judgement: Judgement, server: str) -> list[bytes]:
     opened = judgement.opened
     verdict = None if opened is None else opened.verdict
     ciphers = [] if opened is None else [layer.cipher for layer in opened.layers if isinstance(layer, EncryptedLayer)]
-    encryption = "failed" if judgement.state is State.UNDECRYPTABLE else ", ".join(ciphers) or "none"
+    encryption = "failed" if judgement.state in {State.UNDECRYPTABLE, State.DAMAGED} else ", ".join(ciphers) or "none"
     fields = [
         authentication_results(judgement, server),
         f"X-SMIME-Signature: {'none' if verdict is None else judgement.state.name}\r\n".encode("ascii"),

@@ -21,7 +21,7 @@ from smime_engine.mime.headers import AddressList, addresses_of
 from smime_engine.mime.parse import Entity, parse_entity
 from smime_engine.policy.sending import OutgoingMessage, Protection
 
-__all__ = ["detailed", "outgoing_message"]
+__all__ = ["detailed", "outgoing_message", "protection_of"]
 
 _HARMLESS = frozenset({Defect.ADDRESS_IN_DISPLAY_NAME})
 
@@ -60,6 +60,11 @@ def detailed(facts: OutgoingMessage, message: bytes, *, limits: Limits = DEFAULT
         visible_recipients=addresses_of(entity, "To").addresses + addresses_of(entity, "Cc").addresses,
         fields=fields,
     )
+
+
+def protection_of(message: bytes, *, limits: Limits = DEFAULT_LIMITS) -> Protection:
+    """Whether a message is signed or encrypted on the outside, by what it is and not by what it calls itself."""
+    return _protection(parse_entity(message, limits=limits))
 
 
 def _protection(entity: Entity) -> Protection:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from smime_engine.certificate import Certificate
-from smime_engine.errors import MalformedMessage, SmimeError
+from smime_engine.errors import MalformedMessage, NoMatchingKey, SmimeError
 from smime_engine.problems import Verdict
 from smime_engine.report import EncryptedLayer, OpenedMessage, SignedLayer
 
@@ -49,7 +49,8 @@ class State(Enum):
     INVALID = "the signature is not valid"
     UNKNOWN = "the signature cannot be judged"
     UNSIGNED = "encrypted, not signed"
-    UNDECRYPTABLE = "the message could not be decrypted"
+    UNDECRYPTABLE = "no key here opens the message"
+    DAMAGED = "the message could not be decrypted"
     MALFORMED = "the message is malformed"
 
 
@@ -69,7 +70,8 @@ class InboundRules:
     invalid: Disposal = Disposal.DELIVER
     unknown: Disposal = Disposal.DELIVER
     undecryptable: Disposal = Disposal.DELIVER
-    """Delivered as it came: the recipient may have the key elsewhere."""
+    """Delivered as it came: the recipient may have the key elsewhere. REJECT is for messages that no key fits; what
+    a key fits and does not open is put into quarantine, or delivered: see `judge_incoming`."""
     malformed: Disposal = Disposal.DELIVER
     quarantine: str | None = None
     """The address that quarantined messages go to."""
@@ -93,14 +95,23 @@ class Judgement:
     quarantine: str | None = None
 
 
-def judge_incoming(opened: OpenedMessage | SmimeError, rules: InboundRules) -> Judgement:
-    """Judge what `open_message` gave, or the exception that it raised."""
-    state = _state(opened)
+def judge_incoming(opened: OpenedMessage | SmimeError, rules: InboundRules, *, encrypted: bool) -> Judgement:
+    """Judge what `open_message` gave, or the exception that it raised; `encrypted`: whether the outer layer encrypts.
+
+    Attack: whoever can send a changed copy of an encrypted message and hears for one change "refused" and for another
+    "accepted" can decrypt it, bit by bit (padding and format oracles; RFC 3218). So nothing that depends on the result
+    of decryption without integrity (CBC) refuses a message: not its failure, and not a signature found inside. That no
+    key fits depends on the recipients alone, which are public.
+    """
+    state = _state(opened, encrypted=encrypted)
     report = opened if isinstance(opened, OpenedMessage) else None
     disposal = _disposal(state, rules)
+    telling = state is State.DAMAGED or (report is not None and _is_malleable(report))
+    if disposal is Disposal.REJECT and telling:
+        disposal = Disposal.DELIVER if rules.quarantine is None else Disposal.QUARANTINE
     if disposal is Disposal.QUARANTINE and rules.quarantine is None:
         # Without a place to keep it, refusing is what loses nothing.
-        disposal = Disposal.REJECT
+        disposal = Disposal.DELIVER if telling else Disposal.REJECT
     return Judgement(
         state=state,
         disposal=disposal,
@@ -128,12 +139,16 @@ def harvest(opened: OpenedMessage) -> tuple[Certificate, ...]:
     )
 
 
-def _state(opened: OpenedMessage | SmimeError) -> State:
-    if isinstance(opened, MalformedMessage):
-        return State.MALFORMED
-    if isinstance(opened, SmimeError):
-        # No fitting key, a wrong one, a damaged message, an unknown cipher: one answer.
+def _is_malleable(opened: OpenedMessage) -> bool:
+    return any(isinstance(layer, EncryptedLayer) and not layer.integrity for layer in opened.layers)
+
+
+def _state(opened: OpenedMessage | SmimeError, *, encrypted: bool) -> State:
+    if isinstance(opened, NoMatchingKey):
         return State.UNDECRYPTABLE
+    if isinstance(opened, SmimeError):
+        # A wrong key, a damaged message, an unknown cipher, nonsense inside: one answer.
+        return State.DAMAGED if encrypted or not isinstance(opened, MalformedMessage) else State.MALFORMED
     if opened.verdict is not None:
         # A signature that covers only a part of what is shown is not called valid.
         partial = opened.verdict is Verdict.VALID and opened.partial
@@ -149,6 +164,7 @@ def _disposal(state: State, rules: InboundRules) -> Disposal:
         State.INVALID: rules.invalid,
         State.UNKNOWN: rules.unknown,
         State.UNDECRYPTABLE: rules.undecryptable,
+        State.DAMAGED: rules.undecryptable,
         State.MALFORMED: rules.malformed,
     }.get(state, Disposal.DELIVER)
 

@@ -21,7 +21,7 @@ from smime_engine import (
     recipient_for,
     seal_message,
 )
-from smime_engine.errors import DecryptionFailed
+from smime_engine.errors import DecryptionFailed, UnsupportedAlgorithm
 from smime_engine.mime.parse import parse_entity
 from smime_engine.policy.incoming import authentication_results, compose_incoming, without_forged_fields
 from smime_engine.policy.receiving import (
@@ -61,7 +61,7 @@ def opened(message: bytes, trust: TrustCollection | None = TRUST) -> OpenedMessa
 
 
 def judged(message: bytes, rules: InboundRules = DECRYPT, **options) -> Judgement:
-    return judge_incoming(opened(message, **options), rules)
+    return judge_incoming(opened(message, **options), rules, encrypted=False)
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,36 @@ def test_states_and_forms(message, state, forms):
     ("error", "state"),
     [
         (NoMatchingKey(), State.UNDECRYPTABLE),
-        (DecryptionFailed(), State.UNDECRYPTABLE),
+        (DecryptionFailed(), State.DAMAGED),
+        (UnsupportedAlgorithm("1.2.3", purpose="cipher"), State.DAMAGED),
         (MalformedMessage("x"), State.MALFORMED),
     ],
 )
 def test_errors(error, state):
-    assert judge_incoming(error, DECRYPT).state is state
-    assert judge_incoming(error, DECRYPT).form is Form.ORIGINAL
+    assert judge_incoming(error, DECRYPT, encrypted=False).state is state
+    assert judge_incoming(error, DECRYPT, encrypted=False).form is Form.ORIGINAL
+
+
+def test_no_answer_depends_on_decryption_without_integrity():
+    rejecting = InboundRules(
+        treatment=Treatment.DECRYPT,
+        invalid=Disposal.REJECT,
+        unknown=Disposal.REJECT,
+        undecryptable=Disposal.REJECT,
+        malformed=Disposal.REJECT,
+    )
+    jail = replace(rejecting, quarantine="q@example.net")
+    forged = PLAIN.replace(b"alice@", b"eve@")
+    inside = opened(seal_message(forged, steps=(SIGNER, ENCRYPTOR), now=pki.MOMENT))
+    assert inside.verdict is Verdict.INVALID
+    for found in (DecryptionFailed(), MalformedMessage("x"), inside):
+        assert judge_incoming(found, rejecting, encrypted=True).disposal is Disposal.DELIVER
+        assert judge_incoming(found, jail, encrypted=True).disposal is Disposal.QUARANTINE
+    # With integrity nobody but the sender decides what is inside, and that no key fits is no secret.
+    authentic = MessageEncryptor([recipient_for(BOB.certificate)], cipher="aes256-gcm")
+    inside = opened(seal_message(forged, steps=(SIGNER, authentic), now=pki.MOMENT))
+    for found in (NoMatchingKey(), inside):
+        assert judge_incoming(found, rejecting, encrypted=True).disposal is Disposal.REJECT
 
 
 @pytest.mark.parametrize(
@@ -109,9 +132,10 @@ def test_errors(error, state):
 def test_disposal_of_an_invalid_signature(rules, disposal, quarantine):
     other = TrustCollection([Certificate.parse(pki.authority("Somebody Else").certificate_der)])
     message = SIGNER.sign(PLAIN.replace(b"alice@", b"eve@"), now=pki.MOMENT)
-    judgement = judge_incoming(opened(message), rules)
+    judgement = judge_incoming(opened(message), rules, encrypted=False)
     assert (judgement.state, judgement.disposal, judgement.quarantine) == (State.INVALID, disposal, quarantine)
-    unknown = judge_incoming(opened(SIGNED, other), replace(rules, unknown=Disposal.REJECT, invalid=Disposal.DELIVER))
+    changed = replace(rules, unknown=Disposal.REJECT, invalid=Disposal.DELIVER)
+    unknown = judge_incoming(opened(SIGNED, other), changed, encrypted=False)
     assert unknown.state is State.UNKNOWN
 
 
@@ -226,8 +250,8 @@ def test_tag_and_explanation():
 @pytest.mark.parametrize(
     ("judgement", "result"),
     [
-        (judge_incoming(NoMatchingKey(), DECRYPT), "smime=permerror (the message could not be decrypted)"),
-        (judge_incoming(MalformedMessage("x"), DECRYPT), "smime=permerror (the message is malformed)"),
+        (judge_incoming(NoMatchingKey(), DECRYPT, encrypted=True), "smime=permerror (no key here opens the message)"),
+        (judge_incoming(MalformedMessage("x"), DECRYPT, encrypted=False), "smime=permerror (the message is malformed)"),
         (judged(PLAIN), "smime=none (neither signed nor encrypted)"),
         (judged(ENCRYPTED), "smime=none (encrypted, not signed)"),
         (judged(SIGNED, trust=None), "smime=neutral (NO_TRUST_ANCHOR)"),

@@ -146,7 +146,7 @@ async def test_required_without_certificate_is_refused_at_rcpt(outbound):
 
 async def test_a_directory_that_is_down_defers(outbound):
     async with NextHop() as hop, Relay(outbound(hop.port, PARTNERS)) as relay:
-        relay.gateway.planner._correspondents = _Down()
+        relay.gateway.planners["outbound"]._correspondents = _Down()
         client = await greeted(relay.addresses[0])
         await client.say("MAIL FROM:<alice@example.org>")
         assert (await client.say(f"RCPT TO:<{BOB}>")).startswith(f"451 4.4.3 <{BOB}>: the directory")
@@ -454,7 +454,7 @@ async def test_what_cannot_be_remembered_is_not_delivered_twice(outbound):
         NextHop(answers={"RCPT": refusing(EVE, "451 4.2.1 busy")}) as hop,
         Relay(outbound(hop.port, PARTNERS)) as relay,
     ):
-        relay.gateway._dispatcher._journal = _ReadOnlyJournal(None)
+        relay.gateway._dispatchers["outbound"]._journal = _ReadOnlyJournal(None)
         client = await greeted(relay.addresses[0])
         assert (await client.send(MESSAGE, recipients=(BOB, EVE))).startswith("250")
         await client.close()

@@ -209,7 +209,7 @@ async def test_logs_hold_no_content_and_no_secrets(configured, tls_files, authen
             await client.send(MESSAGE)
             hop.answers["CONTENT"] = CLOSE
             await client.send(MESSAGE)
-            relay.gateway._dispatcher = None  # a programming error: its text must not leak either
+            relay.gateway._dispatchers = {}  # a programming error: its text must not leak either
             assert (await client.send(MESSAGE)).startswith("451 4.3.0")
             await client.close()
             await asyncio.sleep(0.05)

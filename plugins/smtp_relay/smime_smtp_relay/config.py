@@ -16,6 +16,8 @@ import msgspec
 from smime_engine.errors import ConfigurationError
 from smime_engine.policy.rules import OutboundRules, layered
 from smime_engine.policy.sending import Binding, Otherwise, SeveralAuthors, SigningRules
+from smime_engine.trust.path import RevocationMode
+from smime_smtp_relay.inbound_config import DecryptionFile, Inbound, InboundBook, Verification
 from smime_smtp_relay.outbound_config import Domain, Outbound, Person, Recipients, RuleBook, Tenant
 from smime_smtp_relay.passwords import is_password_hash
 
@@ -38,6 +40,8 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """PEM file with the server's certificate and chain."""
     key: Path | None = None
     """PEM file with its key; None when it stands in the certificate's file."""
+    direction: Literal["outbound", "inbound"] = "outbound"
+    """`outbound`: mail of our people, to be signed and encrypted; `inbound`: mail for them, to be opened."""
     protocol: Literal["smtp", "lmtp"] = "smtp"
     """LMTP (RFC 2033) has a reply for each recipient: the better choice behind Postfix where recipients differ."""
     authentication: Literal["none", "offered", "required"] = "none"
@@ -173,6 +177,18 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     tenants: dict[str, Tenant] = {}
     domains: dict[str, Domain] = {}
     people: dict[str, Person] = {}
+    inbound: Inbound = Inbound()
+    verification: Verification = Verification()
+    decryption: tuple[DecryptionFile, ...] = ()
+
+    def inbound_book(self) -> InboundBook:
+        """The inbound rules of all layers."""
+        return InboundBook(
+            self.inbound,
+            tenants={domain: tenant.inbound for tenant in self.tenants.values() for domain in tenant.domains},
+            domains={name: domain.inbound for name, domain in self.domains.items()},
+            people={name: person.inbound for name, person in self.people.items()},
+        )
 
     def rule_book(self) -> RuleBook:
         """The outbound rules of all layers."""
@@ -227,6 +243,7 @@ def _contradictions(configuration: Configuration) -> list[tuple[str, str]]:
         if not identity.addresses and not identity.domains:
             found.append((f"identity[{number}]", "name the addresses or domains that it signs for"))
     found += _ambiguous(configuration.identity)
+    found += _inbound_complaints(configuration)
     for name, user in configuration.users.items():
         if not is_password_hash(user.password):
             found.append((f"users.{name}.password", "not a password hash; `smime relay password` makes one"))
@@ -268,6 +285,21 @@ def _next_hop_complaints(next_hop: NextHop) -> list[tuple[str, str]]:
         digits = text.replace(":", "").lower()
         if len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
             found.append(("fingerprints", f"{text} is not a SHA-256 in hexadecimal"))
+    return found
+
+
+def _inbound_complaints(configuration: Configuration) -> list[tuple[str, str]]:
+    layers = {"inbound": configuration.inbound}
+    layers |= {f"tenants.{name}.inbound": tenant.inbound for name, tenant in configuration.tenants.items()}
+    layers |= {f"domains.{name}.inbound": domain.inbound for name, domain in configuration.domains.items()}
+    layers |= {f"people.{name}.inbound": person.inbound for name, person in configuration.people.items()}
+    found = [(place, complaint) for place, layer in layers.items() for complaint in layer.complaints()]
+    try:
+        assert configuration.verification.networks is not None
+    except ValueError as error:
+        found.append(("verification.fetch_from", str(error)))
+    if configuration.verification.revocation is not RevocationMode.NONE and not configuration.verification.fetch:
+        found.append(("verification.revocation", "nothing can be checked that is not fetched: set fetch = true"))
     return found
 
 

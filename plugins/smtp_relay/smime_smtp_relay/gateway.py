@@ -17,13 +17,18 @@ from typing import Any, Protocol
 import structlog
 
 from smime_engine.addresses import comparable_address
+from smime_engine.sources.http import Fetcher, FetchRules
+from smime_engine.sources.network_guard import AddressGuard
+from smime_engine.trust.collection_files import collection_of
 from smime_smtp_relay.config import Configuration
 from smime_smtp_relay.connection import tls_context
-from smime_smtp_relay.correspondents import load_correspondents
+from smime_smtp_relay.correspondents import load_correspondents, read_certificates
 from smime_smtp_relay.delivery import Pool
 from smime_smtp_relay.dispatch import Dispatcher, Outcome, Submission
 from smime_smtp_relay.identities import load_identities, read_password
 from smime_smtp_relay.journal import Journal
+from smime_smtp_relay.opening import InboundPlanner, load_key_rings
+from smime_smtp_relay.parcels import Planner
 from smime_smtp_relay.passwords import NOBODY, PasswordCheck
 from smime_smtp_relay.planning import OutboundPlanner
 from smime_smtp_relay.replies import Reply
@@ -73,17 +78,33 @@ class Gateway:
         self.configuration = configuration
         self.clock = clock or (lambda: datetime.now(UTC))
         self.pool = Pool(next_hop, tls_context(next_hop), hostname=configuration.hostname, password=password)
-        self.planner = OutboundPlanner(
+        verification = configuration.verification
+        trust = None if verification.trust is None else collection_of(read_certificates(verification.trust))
+        correspondents = load_correspondents(configuration.recipients, harvested=verification.harvest, roots=trust)
+        outbound = OutboundPlanner(
             signing=configuration.signing,
             identities=load_identities(configuration.identity),
-            correspondents=load_correspondents(configuration.recipients),
+            correspondents=correspondents,
             rules=configuration.rule_book(),
             owns=self.owns,
         )
-        self._journal = Journal(configuration.journal.file)
-        self._dispatcher = Dispatcher(
-            self.planner, self.pool, self._journal, hostname=configuration.hostname, clock=self.clock
+        self._inbound = InboundPlanner(
+            signing=configuration.signing,
+            server=configuration.hostname,
+            rules=configuration.inbound_book(),
+            rings=load_key_rings(configuration.decryption),
+            trust=trust,
+            verification=verification,
+            correspondents=correspondents,
         )
+        self.planners: dict[str, Planner] = {"outbound": outbound, "inbound": self._inbound}
+        """By the direction of a listener."""
+        self._journal = Journal(configuration.journal.file)
+        self._dispatchers = {
+            direction: Dispatcher(planner, self.pool, self._journal, hostname=configuration.hostname, clock=self.clock)
+            for direction, planner in self.planners.items()
+        }
+        self._fetcher: Fetcher | None = None
         self.memory = Memory(configuration.limits.memory)
         self.sessions: set[Session] = set()
         self.log: Any = structlog.get_logger("smime_smtp_relay")
@@ -95,6 +116,13 @@ class Gateway:
         # One scrypt takes 32 MiB and a core: a flood of logins must not take more.
         self._login_slots = asyncio.Semaphore(2)
         self._owned = {name: _senders(user.senders) for name, user in configuration.users.items()}
+
+    async def start(self) -> None:
+        """Open what needs a running loop."""
+        verification = self.configuration.verification
+        if verification.fetch:
+            rules = FetchRules(guard=AddressGuard(allowed=verification.networks))
+            self._fetcher = self._inbound.fetcher = await Fetcher(rules).__aenter__()
 
     def entered(self, session: Session) -> bool:
         """Count a new session; False where there are too many, and then `left` must not be called."""
@@ -123,6 +151,8 @@ class Gateway:
             # In Python 3.11 wait_for, which aiosmtplib uses, can swallow a cancellation: do not wait for ever.
             await asyncio.wait(tasks, timeout=5)
         await self.pool.close()
+        if self._fetcher is not None:
+            await self._fetcher.__aexit__(None, None, None)
         self._journal.close()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
@@ -137,9 +167,9 @@ class Gateway:
             self._changed.clear()
             await self._changed.wait()
 
-    def submit(self, submission: Submission) -> asyncio.Task[Outcome]:
+    def submit(self, submission: Submission, direction: str) -> asyncio.Task[Outcome]:
         """Process a message in a task of its own, which goes on when the client's session ends."""
-        task = asyncio.create_task(self._processed(submission))
+        task = asyncio.create_task(self._processed(submission, direction))
         self._running.add(task)
         task.add_done_callback(self._finished)
         return task
@@ -165,9 +195,9 @@ class Gateway:
             comparable is not None and (comparable in senders or f"@{comparable.rpartition('@')[2]}" in senders)
         )
 
-    async def _processed(self, submission: Submission) -> Outcome:
+    async def _processed(self, submission: Submission, direction: str) -> Outcome:
         started = perf_counter()
-        outcome = await self._dispatcher.dispatch(submission)
+        outcome = await self._dispatchers[direction].dispatch(submission)
         self._report(submission, outcome, milliseconds=round((perf_counter() - started) * 1000, 2))
         return outcome
 

@@ -1,4 +1,4 @@
-"""The part of the configuration that says what happens to mail that leaves, for everybody, tenants, domains, people.
+"""The part of the configuration that says what happens to mail that leaves, and for whom rules are made.
 
 Does: hold the TOML tables `[outbound]`, `[tenants.NAME]`, `[domains."NAME"]`, `[people."ADDRESS"]` and `[recipients]`,
 and turn them into the policy's layers of rules. Does not: decide anything (`smime_engine.policy`) or read files.
@@ -24,6 +24,7 @@ from smime_engine.policy.rules import (
     layered,
 )
 from smime_engine.policy.smime_config import BccForking
+from smime_smtp_relay.inbound_config import Inbound
 
 __all__ = ["Domain", "Outbound", "Person", "Recipients", "RuleBook", "Tenant"]
 
@@ -94,18 +95,21 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     domains: tuple[str, ...]
     outbound: Outbound = Outbound()
+    inbound: Inbound = Inbound()
 
 
 class Domain(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One domain: `[domains."example.org"]`."""
 
     outbound: Outbound = Outbound()
+    inbound: Inbound = Inbound()
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One sender: `[people."alice@example.org"]`."""
 
     outbound: Outbound = Outbound()
+    inbound: Inbound = Inbound()
 
 
 class Recipients(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -46,6 +46,7 @@ class Relay:
 
     async def start(self) -> None:
         """Open all listeners; ConfigurationError names the one that cannot be opened."""
+        await self.gateway.start()
         for listener, tls in self._listeners:
             try:
                 server = await asyncio.get_running_loop().create_server(

@@ -45,6 +45,7 @@ class RelaySession(GreetedSession):
         self._transaction: Transaction | None = None
         self._recipients: list[RecipientCommand] = []
         self._lmtp = listener.protocol == "lmtp"
+        self._direction = listener.direction
         self._held = 0
         super().__init__(gateway, listener, tls)
 
@@ -96,7 +97,8 @@ class RelaySession(GreetedSession):
             await self._answer(refused.reply)
             return
         now = self._gateway.clock()
-        reply = await self._gateway.planner.refusal_at_rcpt(self._mail.sender, command.recipient, now=now)
+        planner = self._gateway.planners[self._direction]
+        reply = await planner.refusal_at_rcpt(self._mail.sender, command.recipient, now=now)
         if reply is None:
             reply = await self._next_hop(self._transaction.recipient(command))
             if reply.positive:
@@ -232,7 +234,7 @@ class RelaySession(GreetedSession):
         self._transaction = None
         self._pause_timeout()
         try:
-            return (await asyncio.shield(self._gateway.submit(submission))).replies
+            return (await asyncio.shield(self._gateway.submit(submission, self._direction))).replies
         finally:
             self._reset_timeout()
 
