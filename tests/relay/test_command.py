@@ -128,6 +128,11 @@ def test_check_names_what_readers_will_complain_about(good, certificate, complai
         ('"example.org"', '"a@b"', "a@b is no domain"),
         ("port = 0", 'port = 0\ntls = "offered"\ncertificate = "missing.pem"', "No such file"),
         ("[[identity]]", "[[identities]]", "unknown field `identities`"),
+        ("[[identity]]", '[recipients]\ncertificates = "no"\n[[identity]]', "No such file"),
+        ("[[identity]]", '[[decryption]]\nfile = "relay.toml"\n[[identity]]', "relay.toml"),
+        ("[[identity]]", '[verification]\ntrust = "no"\n[[identity]]', "No such file"),
+        ("[[identity]]", '[journal]\nfile = "no/journal"\n[[identity]]', "delivery journal"),
+        ("port = 0", 'port = 0\ndirection = "inbound"', "every signature will be UNKNOWN"),
     ],
 )
 def test_check_names_what_cannot_be_read(good, old, new, complaint):
@@ -141,3 +146,38 @@ def test_check_looks_at_file_modes(good):
     wrong = [finding.text for finding in check_configuration(good, offline=True) if finding.wrong]
     assert wrong == ["others may read it: chmod 600"]
     assert stat.S_IMODE(good.stat().st_mode)
+
+
+def test_explain_says_what_would_happen(good, tmp_path):
+    bob = ROOT.issue("Bob", "bob@partner.example")
+    (tmp_path / "bob.crt").write_bytes(bob.certificate_pem)
+    good.write_text(
+        good.read_text() + '\n[recipients]\ncertificates = "bob.crt"\n[outbound]\nencrypt = "when-possible"\n'
+        '[[outbound.recipients]]\nmatch = ["@strict.example"]\nencrypt = "required"\n'
+    )
+    (tmp_path / "message.eml").write_bytes(MESSAGE)
+    arguments = ["explain", str(tmp_path / "message.eml"), "--config", str(good), "--from", "alice@example.org"]
+    done = CliRunner().invoke(
+        command,
+        [*arguments, "--to", "bob@partner.example", "--to", "eve@example.net", "-o", str(tmp_path / "out")],
+    )
+    assert done.exit_code == 0, done.output
+    assert "signing: signed as the author (alice@example.org)" in done.output
+    assert "<bob@partner.example>: encrypted (rule: when-possible)" in done.output
+    assert "<eve@example.net>: not encrypted (rule: when-possible)" in done.output
+    assert b"enveloped-data" in (tmp_path / "out/parcel-1.eml").read_bytes()
+    assert b"multipart/signed" in (tmp_path / "out/parcel-2.eml").read_bytes()
+    done = CliRunner().invoke(command, [*arguments, "--to", "x@strict.example"])
+    assert "<x@strict.example>: refused at RCPT: 550 5.7.5" in done.output
+    assert "<x@strict.example>: refused (rule: required)" in done.output
+    done = CliRunner().invoke(command, [*arguments, "--to", "bob@partner.example", "--inbound"])
+    assert "<bob@partner.example>: neither signed nor encrypted; deliver original (treatment: verify)" in done.output
+
+
+def test_explain_without_a_plan(good, tmp_path):
+    (tmp_path / "message.eml").write_bytes(b"From: a@b.c\r\nFrom: d@e.f\r\n\r\n")
+    arguments = ["explain", str(tmp_path / "message.eml"), "--config", str(good)]
+    done = CliRunner().invoke(command, [*arguments, "--from", "a@b.c", "--to", "x@y.z"])
+    assert "the whole message: 550 5.6.0" in done.output
+    done = CliRunner().invoke(command, [*arguments, "--from", "no address", "--to", "x@y.z"])
+    assert isinstance(done.exception, ConfigurationError)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from smime_engine.addresses import comparable_domain, same_address
-from smime_engine.errors import ConfigurationError
+from smime_engine.errors import ConfigurationError, SmimeError
 from smime_smtp_relay.config import Configuration, read_configuration
 from smime_smtp_relay.connection import Connection, NextHopUnavailable, tls_context
+from smime_smtp_relay.correspondents import load_correspondents, read_certificates
 from smime_smtp_relay.identities import SigningIdentity, load_identities, read_password
+from smime_smtp_relay.journal import Journal
+from smime_smtp_relay.opening import load_key_rings
 from smime_smtp_relay.server import listener_tls
 
 __all__ = ["Finding", "check_configuration"]
@@ -44,6 +47,7 @@ def check_configuration(path: Path, *, offline: bool = False, now: datetime | No
     yield Finding(subject="configuration", text=str(path))
     yield from _listeners(configuration)
     yield from _identities(configuration, now or datetime.now(UTC))
+    yield from _certificates(configuration)
     yield from _modes(configuration)
     if not offline:
         yield asyncio.run(_next_hop(configuration))
@@ -61,7 +65,8 @@ def _listeners(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _identities(configuration: Configuration, now: datetime) -> Iterator[Finding]:
-    if not configuration.identity:
+    outbound = any(listener.direction == "outbound" for listener in configuration.listen)
+    if outbound and not configuration.identity:
         yield Finding(subject="identity", text="no [[identity]]: nothing will be signed", wrong=True)
     for file in configuration.identity:
         try:
@@ -94,9 +99,33 @@ def _identity(identity: SigningIdentity, now: datetime) -> Iterator[Finding]:
             yield Finding(subject=subject, text=f"the certificate names no address of {domain}", wrong=True)
 
 
+def _certificates(configuration: Configuration) -> Iterator[Finding]:
+    """What encrypts, decrypts and verifies, and the journal."""
+    verification = configuration.verification
+    inbound = any(listener.direction == "inbound" for listener in configuration.listen)
+    tried: list[tuple[str, bool, Callable[[], object]]] = [
+        ("recipients", True, lambda: load_correspondents(configuration.recipients, harvested=verification.harvest)),
+        ("decryption", bool(configuration.decryption), lambda: load_key_rings(configuration.decryption)),
+        ("journal", configuration.journal.file is not None, lambda: Journal(configuration.journal.file).close()),
+    ]
+    if verification.trust is not None:
+        trust = verification.trust
+        tried.append(("verification", True, lambda: read_certificates(trust)))
+    elif inbound:
+        yield Finding(subject="verification", text="no trust: every signature will be UNKNOWN", wrong=True)
+    for subject, present, attempt in tried:
+        try:
+            if present:
+                attempt()
+        except SmimeError as error:
+            yield Finding(subject=subject, text=str(error), wrong=True)
+
+
 def _modes(configuration: Configuration) -> Iterator[Finding]:
     secret = [identity.file for identity in configuration.identity]
     secret += [identity.password_file for identity in configuration.identity if identity.password_file is not None]
+    secret += [keys.file for keys in configuration.decryption]
+    secret += [keys.password_file for keys in configuration.decryption if keys.password_file is not None]
     secret += [listener.key or listener.certificate for listener in configuration.listen if listener.certificate]
     if configuration.next_hop.password_file is not None:
         secret.append(configuration.next_hop.password_file)

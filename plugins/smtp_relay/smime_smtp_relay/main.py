@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -46,6 +47,41 @@ def check(context: click.Context, config: Path | None, *, offline: bool) -> None
         complaints += finding.wrong
         click.echo(f"{'WRONG' if finding.wrong else 'ok   '} {finding.subject}: {finding.text}")
     context.exit(1 if complaints else 0)
+
+
+@command.command("explain")
+@click.argument("message", type=click.File("rb"))
+@_CONFIG
+@click.option("--from", "sender", default="", metavar="ADDRESS", help="The envelope's sender; empty for a bounce.")
+@click.option("--to", "recipients", multiple=True, required=True, metavar="ADDRESS", help="May be repeated.")
+@click.option("--inbound", is_flag=True, help="Mail that arrives; else mail that leaves.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write each form of the message into this folder.",
+)
+@click.pass_context
+def explain(
+    context: click.Context,
+    message: BinaryIO,
+    config: Path | None,
+    sender: str,
+    recipients: tuple[str, ...],
+    *,
+    inbound: bool,
+    output: Path | None,
+) -> None:
+    """Say what would happen to MESSAGE (- for standard input), and why. Sends nothing."""
+    from smime_smtp_relay.explaining import explained
+
+    parent = context.parent.params.get("config") if context.parent is not None else None
+    direction = "inbound" if inbound else "outbound"
+    lines = asyncio.run(
+        explained(_wanted(config or parent), message.read(), sender, recipients, direction=direction, output=output)
+    )
+    for line in lines:
+        click.echo(line)
 
 
 @command.command("password")
