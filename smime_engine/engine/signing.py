@@ -26,12 +26,15 @@ from smime_engine.crypto.signing import digest_context
 from smime_engine.keys import PrivateKey
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.build import ClearSignedFrame, OpaqueFrame, SplitMessage, boundary_from, split_message
+from smime_engine.mime.usual_message import split_usual_message
 
 __all__ = ["MessageSigner"]
 
 Octets = bytes | memoryview
 
 _BOUNDARY_OCTETS = 30
+"""The boundary is made from the signature's last octets. They depend on the content in a way that nobody can steer, so
+that no content can hold its own boundary, and it need not be searched for it."""
 
 
 class MessageSigner:
@@ -82,6 +85,11 @@ class MessageSigner:
 
         Raises LimitExceeded for the message, whatever the key's holder raises for the key.
         """
+        only = self._only
+        if only is not None and self._clear and (usual := split_usual_message(message, self._limits)) is not None:
+            outer, content = usual
+            signature = only.sign(content, now=now)
+            return self._clear_frame.compose(outer, (content,), signature, boundary_from(signature[-_BOUNDARY_OCTETS:]))
         return self.sign_split(split_message(message, limits=self._limits), now=now)
 
     def sign_split(self, split: SplitMessage, *, now: datetime) -> bytes:
@@ -90,9 +98,7 @@ class MessageSigner:
         if not self._clear:
             return self._opaque_frame.compose(split.outer, self._embedded(content, now))
         signature = self._detached(content, now)
-        # A signature ends in octets that nobody can foresee, so nobody can put the boundary into a message.
-        boundary = boundary_from(signature[-_BOUNDARY_OCTETS:], content)
-        return self._clear_frame.compose(split.outer, content, signature, boundary)
+        return self._clear_frame.compose(split.outer, content, signature, boundary_from(signature[-_BOUNDARY_OCTETS:]))
 
     def _detached(self, content: Sequence[Octets], now: datetime) -> bytes:
         only = self._only

@@ -27,14 +27,14 @@ from smime_engine.mime.expressions import repeated
 from smime_engine.mime.parameters import Parameterised
 from smime_engine.mime.parse import Entity, parse_entity
 
-__all__ = ["LONGEST_LINE", "canonical_entity", "is_clean"]
+__all__ = ["LONGEST_LINE", "canonical_entity", "is_clean", "lines_of_text_are_clean"]
 
 LONGEST_LINE = 76
 """Characters; the longest line that no known relay wraps (RFC 2045 section 6.7, rule 5)."""
 
-_CLEAN_LINE = rb"[^\r]{0,76}+(?<![ \t])\r\n(?!From )"
-_CLEAN_LINES = re.compile(rb"(?!From )" + repeated(_CLEAN_LINE) + rb"(?:[^\r]{1,76}+(?<![ \t]))?\Z")
-"""Length, ends and beginnings of lines whose line ends are known to be CRLF. `[^\\r]` is a loop that runs fast."""
+_CLEAN_LINE = rb".{0,77}+(?<![ \t]\r)\n(?!From )"  # 76 characters and the CR
+_CLEAN_LINES = re.compile(rb"(?!From )" + repeated(_CLEAN_LINE) + rb"(?:.{1,76}+(?<![ \t]))?\Z")
+"""Length, ends and beginnings of lines whose line ends are known to be CRLF. `.` is the loop that runs fastest."""
 
 _NO_CONTROLS = bytes(octet for octet in range(1, 128) if octet not in b"\r\n")
 _UNSAFE_LABEL = re.compile(rb"encoding[ \t]*:[ \t\r\n]*(?:8bit|binary)")
@@ -60,14 +60,14 @@ def is_clean(data: bytes) -> bool:
         return False
     if labels or len(data) > _STEP:
         return lines_are_clean(data, 0, labels=labels)
-    return _lines_of_text_are_clean(data)
+    return lines_of_text_are_clean(data)
 
 
 def is_clean_in_two(header: bytes, message: bytes, body_start: int) -> bool:
     """`is_clean` of an entity whose body is `message[body_start:]`, without joining the two."""
     labels = _labels(header)
     return (
-        labels is not None and _lines_of_text_are_clean(header) and lines_are_clean(message, body_start, labels=labels)
+        labels is not None and lines_of_text_are_clean(header) and lines_are_clean(message, body_start, labels=labels)
     )
 
 
@@ -94,7 +94,7 @@ def lines_are_clean(data: bytes, start: int, *, labels: bool) -> bool:
 
 
 def _text_is_clean(data: bytes, start: int, end: int, *, labels: bool) -> bool:
-    if not _lines_of_text_are_clean(data[start:end]):
+    if not lines_of_text_are_clean(data[start:end]):
         return False
     if not labels:
         return True
@@ -102,7 +102,8 @@ def _text_is_clean(data: bytes, start: int, end: int, *, labels: bool) -> bool:
     return b"encoding" not in lowered or _UNSAFE_LABEL.search(lowered) is None
 
 
-def _lines_of_text_are_clean(text: bytes) -> bool:
+def lines_of_text_are_clean(text: bytes) -> bool:
+    """Whether all lines of `text`, a few kilobytes, are clean; labels are not looked at."""
     # What is left without harmless octets must be line ends and nothing else: no NUL, no 8-bit octet, no bare CR or LF.
     line_ends = text.translate(None, _NO_CONTROLS)
     return line_ends == b"\r\n" * (len(line_ends) // 2) and _CLEAN_LINES.match(text) is not None
