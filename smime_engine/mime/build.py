@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import re
+from binascii import hexlify
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -134,19 +135,21 @@ def boundary_from(digest: bytes, content: Sequence[Octets] = ()) -> bytes:
     within a line, and the search skips by the length of what it seeks. Of a view the whole object is searched: views
     cannot be, and a needless hit only makes another boundary.
     """
-    boundary = b"=_" + digest.hex()[:60].encode("ascii")
+    boundary = b"=_" + hexlify(digest[:30])
     number = 0
-    while any(_occurs(boundary, piece) for piece in content):
+    while True:
+        for piece in content:
+            if boundary in (piece if isinstance(piece, bytes) else _searchable(piece)):
+                break
+        else:
+            return boundary
         number += 1
-        boundary = b"=_%d_" % number + digest.hex()[:56].encode("ascii")
-    return boundary
+        boundary = b"=_%d_" % number + hexlify(digest[:28])
 
 
-def _occurs(boundary: bytes, piece: Octets) -> bool:
-    if isinstance(piece, memoryview):
-        whole = piece.obj
-        piece = whole if isinstance(whole, bytes | bytearray) else bytes(piece)
-    return boundary in piece
+def _searchable(piece: bytearray | memoryview) -> bytes | bytearray:
+    whole = piece.obj if isinstance(piece, memoryview) else piece
+    return whole if isinstance(whole, bytes | bytearray) else bytes(piece)
 
 
 class ClearSignedFrame:
