@@ -24,6 +24,8 @@ def folder(tmp_path, monkeypatch):
     """The working directory that the README assumes: a key, a root, a message."""
     alice = pki.authority().subordinate("Test CA").issue("Alice", "alice@example.org", kind="rsa2048", usage="sign")
     (tmp_path / "alice.p12").write_bytes(alice.pkcs12(b"secret"))
+    bob = pki.authority().issue("Bob", "bob@example.net", kind="rsa2048", usage="encrypt")
+    (tmp_path / "bob.pem").write_bytes(bob.pem())
     (tmp_path / "root.pem").write_bytes(alice.root_pem)
     (tmp_path / "message.eml").write_bytes(
         b"From: alice@example.org\r\nTo: bob@example.net\r\nSubject: Hi\r\n\r\nHello!\r\n"
@@ -45,10 +47,12 @@ def test_the_example_signs_and_opens(folder, capsys):
 def test_the_commands_sign_and_open(folder):
     smime = shutil.which("smime", path=Path(sys.executable).parent)
     assert smime is not None
-    said = b""
+    said = []
     for line in re.findall(r"^    smime (.*)$", README, re.MULTILINE):
-        said = subprocess.run([smime, *shlex.split(line)], check=True, capture_output=True).stdout
-    assert json.loads(said)["verdict"] == "VALID"
+        said.append(subprocess.run([smime, *shlex.split(line)], check=True, capture_output=True).stdout)
+    reports = [json.loads(output) for output in said if output.startswith(b"{")]
+    assert [report["verdict"] for report in reports] == ["VALID", "VALID"]
+    assert [layer["kind"] for layer in reports[-1]["layers"]] == ["encrypted", "signed"]
 
 
 def test_links_lead_somewhere():
