@@ -47,9 +47,10 @@ def test_the_example_signs_and_opens(folder, capsys):
 def test_the_commands_sign_and_open(folder):
     smime = shutil.which("smime", path=Path(sys.executable).parent)
     assert smime is not None
-    said = []
-    for line in re.findall(r"^    smime (.*)$", README, re.MULTILINE):
-        said.append(subprocess.run([smime, *shlex.split(line)], check=True, capture_output=True).stdout)
+    said = [
+        subprocess.run([smime, *shlex.split(line)], check=True, capture_output=True).stdout
+        for line in re.findall(r"^    smime (.*)$", README, re.MULTILINE)
+    ]
     reports = [json.loads(output) for output in said if output.startswith(b"{")]
     assert [report["verdict"] for report in reports] == ["VALID", "VALID"]
     assert [layer["kind"] for layer in reports[-1]["layers"]] == ["encrypted", "signed"]
