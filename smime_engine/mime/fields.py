@@ -88,7 +88,8 @@ def header_with_content_type(data: bytes, start: int, end: int, limits: Limits) 
     several = data.startswith((b"C", b"c"), stop, end) and _CONTENT_TYPE_FIELD.match(data, stop, end) is not None
     if several:
         stop = header_end(data, stop, end, limits)
-    check_header(data, start, stop, limits)
+    if stop - start > limits.header_fields or stop - start > limits.header_size:
+        check_header(data, start, stop, limits)
     return stop, found[1], several
 
 

@@ -90,6 +90,8 @@ def parse_content_type(raw: bytes, *, default: str = "text/plain", limits: Limit
     """Read what follows the colon of a Content-Type field; `default` where it is unusable (RFC 2045 section 5.2)."""
     if len(raw) > _REMEMBERED_LENGTH or limits.mime_parameters < _REMEMBERED_LENGTH // 4:
         return _content_type(raw, default, limits)
+    if b'oundary="' not in raw:
+        return _remembered_content_type(raw, default)
     boundary = _PLAIN_BOUNDARY.search(raw)
     if boundary is None or raw.lower().count(b"boundary") != 1:
         return _remembered_content_type(raw, default)
