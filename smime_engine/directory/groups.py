@@ -17,7 +17,7 @@ from smime_engine.addresses import comparable_address
 from smime_engine.directory.entries import DirectoryEntry
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 
-__all__ = ["Expansion", "expand_group"]
+__all__ = ["ExpandedGroup", "Expansion", "expand_group"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,34 @@ class Expansion:
     def addresses(self) -> tuple[str, ...]:
         """The address of each member: the primary one, where it has one."""
         return tuple(entry.addresses[0] for entry in self.members)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpandedGroup:
+    """What became of one address that turned out to be a group's."""
+
+    address: str
+    expansion: Expansion
+    failure: str = ""
+    """Why the expansion ended early: a source that did not answer, or the time that was allowed."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every member is known. If not, nobody may act as if it were."""
+        return not self.failure and self.expansion.is_complete
+
+    @property
+    def problem(self) -> str:
+        """What is missing, in words; empty for a complete group."""
+        expansion = self.expansion
+        texts = [self.failure] if self.failure else []
+        if expansion.unresolved:
+            texts.append(f"not known: {', '.join(expansion.unresolved[:5])}")
+        if expansion.wanted and not self.failure:
+            texts.append(f"not looked up: {', '.join(expansion.wanted[:5])}")
+        if expansion.exceeded:
+            texts.append("more members than the limit allows (group_members)")
+        return "; ".join(texts)
 
 
 def expand_group(
