@@ -57,6 +57,36 @@ def test_lenient_base64_against_its_definition(pieces):
     assert decode_base64(encoded) == base64.b64decode(digits + b"=" * (-len(digits) % 4))
 
 
+_BIG = base64.encodebytes(bytes(range(256)) * 900).replace(b"\n", b"\r\n")
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                _BIG[: 78 * 900],
+                _BIG[: 78 * 841],
+                _BIG.replace(b"\r\n", b"\n")[: 77 * 900],
+                b"A" * 64 + b"\r\n",
+                (b"B" * 64 + b"\r\n") * 1_100,
+                (b"C" * 75 + b"\r\n") * 900,
+                (b"D" * 74 + b"! \r\n") * 900,
+                b"xyz",
+                b"=",
+                b"\r\n",
+                b"\xff",
+            ]
+        ),
+        max_size=5,
+    )
+)
+def test_big_base64_against_its_definition(pieces):
+    encoded = b"".join(pieces)
+    digits = re.sub(rb"[^A-Za-z0-9+/=]", b"", encoded).partition(b"=")[0]
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+    assert decode_base64(encoded) == base64.b64decode(digits + b"=" * (-len(digits) % 4))
+
+
 @given(st.binary(max_size=400))
 def test_base64_lines(octets):
     assert encode_base64(octets) == base64.encodebytes(octets).replace(b"\n", b"\r\n")
