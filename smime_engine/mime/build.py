@@ -174,19 +174,34 @@ class ClearSignedFrame:
 
     def compose(self, outer: bytes, content: Sequence[Octets], signature: bytes, boundary: bytes) -> bytes:
         """The message: `outer` fields (empty, or ending in CRLF), signed `content` in pieces, CMS `signature`."""
-        return b"".join((*self._before(outer, boundary), *content, *self._behind(signature, boundary)))
+        return b"".join(
+            (
+                outer,
+                self._begin,
+                boundary,
+                _PROLOGUE,
+                boundary,
+                b"\r\n",
+                *content,
+                b"\r\n--",
+                boundary,
+                self._middle,
+                pybase64.encodebytes(signature).replace(b"\n", b"\r\n"),
+                b"\r\n--",
+                boundary,
+                b"--\r\n",
+            )
+        )
 
     def around(self, outer: bytes, signature: bytes, boundary: bytes) -> tuple[bytes, bytes]:
         """What stands before and behind the content, for contents that are larger than memory."""
-        return b"".join(self._before(outer, boundary)), b"".join(self._behind(signature, boundary))
+        everything = self.compose(outer, (), signature, boundary)
+        size = len(outer) + len(self._begin) + 2 * len(boundary) + len(_PROLOGUE) + 2
+        return everything[:size], everything[size:]
 
-    def _before(self, outer: bytes, boundary: bytes) -> tuple[bytes, ...]:
-        prologue = b'"\r\n\r\nThis is an S/MIME signed message.\r\n\r\n--'
-        return outer, self._begin, boundary, prologue, boundary, b"\r\n"
 
-    def _behind(self, signature: bytes, boundary: bytes) -> tuple[bytes, ...]:
-        digits = pybase64.encodebytes(signature).replace(b"\n", b"\r\n")
-        return b"\r\n--", boundary, self._middle, digits, b"\r\n--", boundary, b"--\r\n"
+_PROLOGUE = b'"\r\n\r\nThis is an S/MIME signed message.\r\n\r\n--'
+"""Between the two boundaries of the header and of the first part: what readers without MIME show."""
 
 
 class OpaqueFrame:

@@ -21,11 +21,13 @@ __all__ = ["split_usual_message"]
 _LARGEST = 65_536
 """Octets; above that the careful way, which hands out views instead of copies, is the faster one."""
 
-_FIELD = rb"[!-9;-~]+:[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*"
-_NAMES_CONTENT = rb"(?i:content-)"
+# A dot runs up to the LF, twice as fast as a class of octets does; that no CR stands alone is counted afterwards.
+_LINE = rb".*(?<=\r)\n(?:[ \t].*(?<=\r)\n)*"
+_FIELD = rb"[!-9;-~]+:" + _LINE
+_NAMES_CONTENT = rb"[Cc](?i:ontent-)"
 _USUAL = re.compile(
     rb"((?:(?!" + _NAMES_CONTENT + rb")" + _FIELD + rb")+)"
-    rb"(Content-Type:" + rb"[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*" + rb"(?:(?=" + _NAMES_CONTENT + rb")" + _FIELD + rb")*)"
+    rb"(Content-Type:" + _LINE + rb"(?:(?=" + _NAMES_CONTENT + rb")" + _FIELD + rb")*)"
     rb"((?:(?!" + _NAMES_CONTENT + rb")" + _FIELD + rb")*)\r\n"
 ).match
 _UNUSUAL_CONTENT = re.compile(rb"multipart/|message/|8bit|binary", re.IGNORECASE).search
@@ -39,6 +41,8 @@ def split_usual_message(message: bytes, limits: Limits = DEFAULT_LIMITS) -> tupl
     found = _USUAL(message)
     # A field has four octets at least: below that nothing needs counting.
     if found is None or found.end() > 4 * limits.header_fields or found.end() > limits.header_size:
+        return None
+    if message.count(b"\r", 0, found.end()) != message.count(b"\n", 0, found.end()):
         return None
     before, content, behind = found.groups()
     outer = before + behind if behind else before
