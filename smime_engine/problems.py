@@ -58,6 +58,7 @@ class Problem(Enum):
     SIGNING_TIME_MALFORMED = (_INFO, "the signing time cannot be read")
     SIGNING_TIME_IN_FUTURE = (_INFO, "the signing time lies in the future")
 
+    STRUCTURE_AMBIGUOUS = (_NO, "readers differ in what they show of the message: a field or parameter is there twice")
     SIGNATURE_ORPHANED = (_NO, "a signature stands apart from what it signed: a relay has rebuilt the message")
 
     # Encryption (RFC 8551 section 2.7)

@@ -35,6 +35,7 @@ from smime_engine.errors import LimitExceeded, UnsupportedAlgorithm
 from smime_engine.keys import KeyRing
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.mime.classify import ClearSigned, CmsPart, Container, Plain, classify
+from smime_engine.mime.defects import Defect
 from smime_engine.mime.parse import Entity, parse_entity
 from smime_engine.problems import Finding, Problem
 from smime_engine.report import (
@@ -196,6 +197,8 @@ class _Peeling:
             self.outer = entity
         while True:
             form = classify(entity)
+            if not _AMBIGUOUS.isdisjoint(entity.defects) and not isinstance(form, Plain):
+                self._ambiguous(entity)
             match form:
                 case ClearSigned():
                     entity = self._clear_signed(form)
@@ -215,6 +218,11 @@ class _Peeling:
                     raw = entity.raw
                     self.content = entity.data if len(raw) == len(entity.data) else bytes(raw)
                     return self
+
+    def _ambiguous(self, entity: Entity) -> None:
+        """Two content types or boundaries: another reader takes the other one, and shows what nobody signed."""
+        detail = "; ".join(defect.text for defect in entity.defects if defect in _AMBIGUOUS)
+        self.findings.append(Finding(problem=Problem.STRUCTURE_AMBIGUOUS, detail=detail))
 
     def _clear_signed(self, form: ClearSigned) -> Entity:
         signed = parse_signed_data(form.signature, limits=self.limits)
@@ -312,6 +320,7 @@ class _Peeling:
         return opened.content_type, opened.content
 
 
+_AMBIGUOUS = frozenset({Defect.DUPLICATE_FIELD, Defect.DUPLICATE_PARAMETER})
 _CHANGED = {Problem.DIGEST_MISMATCH, Problem.SIGNATURE_MISMATCH}
 
 

@@ -190,6 +190,30 @@ class TestOutside:
         assert opened.partial
         assert opened.content == CONTENT
 
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            lambda signed: signed.replace(b"MIME-Version", b"Content-Type: text/html\r\nMIME-Version"),
+            lambda signed: signed.replace(b"\tmicalg", b"\tboundary=other;\r\n\tmicalg"),
+        ],
+    )
+    def test_two_ways_to_read_it_make_it_invalid(self, forged):
+        message = forged(signed_by())
+        opened = open_message(message, trust=trust(), now=NOW)
+        assert opened.verdict is not Verdict.VALID
+
+    def test_plain_mail_may_be_as_odd_as_it_likes(self):
+        assert open_message(b"Content-Type: text/html\r\n" + MESSAGE, now=NOW).verdict is None
+
+    def test_a_second_content_type_behind_the_first_is_told(self):
+        signed = signed_by()
+        header_end = signed.index(b"\r\n\r\n")
+        message = signed[:header_end] + b"\r\nContent-Type: text/html" + signed[header_end:]
+        opened = open_message(message, trust=trust(), now=NOW)
+        assert opened.content == CONTENT
+        assert opened.verdict is Verdict.INVALID
+        assert [finding.problem for finding in opened.findings] == [Problem.STRUCTURE_AMBIGUOUS]
+
     def test_a_signed_part_that_became_mixed_is_broken(self):
         broken = signed_by().replace(b"multipart/signed", b"multipart/mixed")
         opened = open_message(broken, trust=trust(), now=NOW)
