@@ -28,6 +28,7 @@ _COMMANDS = {
     "open": ("smime_engine.cli.open", "Open a message: decrypt, verify, say what was found."),
     "inspect": ("smime_engine.cli.inspect", "Show what is in a message, CMS object, certificate or PKCS #12 file."),
     "path": ("smime_engine.cli.path", "Validate the path of a certificate."),
+    "directory": ("smime_engine.cli.directory", "Look recipients' certificates up, and plan an encryption."),
     "tenant": ("smime_engine.cli.tenant", "Manage a tenant's certificate collection and settings."),
 }
 _ENTRY_POINTS = "smime_engine.commands"
