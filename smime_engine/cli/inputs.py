@@ -156,13 +156,14 @@ def networks_of(
         raise click.BadParameter(str(error)) from error
 
 
-def tenant_collection(folder: str) -> TrustCollection:
-    """The certificate collection of a tenant's folder. Raises ConfigurationError where there is none."""
-    from smime_engine.sources.tenant_folder import TenantFolder
+def tenant_collection(name: str) -> TrustCollection:
+    """The certificate collection of a tenant's folder, or of a tenant of the store that SMIME_STORE names.
 
-    if not Path(folder).is_dir():
-        raise ConfigurationError(f"{folder} is no tenant's folder: `smime tenant collection import` makes one")
-    return TenantFolder(Path(folder)).trust_collection()
+    Raises ConfigurationError where there is none.
+    """
+    from smime_engine.cli.tenant_place import existing_settings
+
+    return existing_settings(name).trust_collection()
 
 
 def pem_text(der: bytes) -> bytes:

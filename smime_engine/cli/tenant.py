@@ -18,9 +18,13 @@ from smime_engine.certificate import Certificate
 from smime_engine.cli.exit_status import INVALID, VALID
 from smime_engine.cli.inputs import Moment, read_certificates, read_evidence, read_file, write_file
 from smime_engine.cli.rendering import json_text, printable
-from smime_engine.cli.tenant_config import smime_config, tenant_option
+from smime_engine.cli.tenant_config import smime_config
+from smime_engine.cli.tenant_keys import key_commands
+from smime_engine.cli.tenant_place import tenant_option
+from smime_engine.cli.tenant_store import store_commands
 from smime_engine.errors import ConfigurationError
-from smime_engine.sources.tenant_folder import TenantFolder, fingerprint
+from smime_engine.sources.tenant_folder import fingerprint
+from smime_engine.sources.tenant_settings import TenantSettings
 from smime_engine.trust.collection import Pin
 from smime_engine.trust.collection_files import collection_of, encode_collection, import_collection
 from smime_engine.trust.watch import WARNING_DAYS, Expiry, State, expiries, prometheus_text
@@ -32,10 +36,11 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 @click.group(name="tenant")
 def command() -> None:
-    """Manage a tenant's certificate collection and settings."""
+    """Manage tenants: settings, certificate collection, and in a store users and keys."""
 
 
-command.add_command(smime_config)
+for each in (smime_config, *store_commands, *key_commands):
+    command.add_command(each)
 
 
 # --- the collection
@@ -51,10 +56,9 @@ def collection_group() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--add", is_flag=True, help="Keep the certificates that are there; without this they are replaced.")
 @click.option("--at", type=Moment(), help="Judge expiry at this moment instead of now.")
-def import_command(folder: Path, files: Sequence[str], *, add: bool, at: datetime | None) -> None:
+def import_command(tenant: TenantSettings, files: Sequence[str], *, add: bool, at: datetime | None) -> None:
     """Import SST, PEM, DER or PKCS #7 files. One expired certificate fails the whole import."""
     now = at or datetime.now(UTC)
-    tenant = TenantFolder(folder)
     imports = [import_collection(read_file(file), now=now) for file in files]
     for found in imports:
         for note in found.notes:
@@ -73,18 +77,16 @@ def import_command(folder: Path, files: Sequence[str], *, add: bool, at: datetim
 @collection_group.command(name="export")
 @tenant_option
 @click.option("-o", "--output", metavar="FILE", help="Write here instead of standard output.")
-def export_command(folder: Path, *, output: str | None) -> None:
+def export_command(tenant: TenantSettings, *, output: str | None) -> None:
     """Write the collection as SST, as `Export-Certificate -Type SST` does."""
-    tenant = TenantFolder(folder)
     write_file(output, encode_collection(tenant.trust_collection(), crls=tenant.collection_crls()))
 
 
 @collection_group.command(name="list")
 @tenant_option
 @_json
-def list_command(folder: Path, *, as_json: bool) -> None:
+def list_command(tenant: TenantSettings, *, as_json: bool) -> None:
     """List roots and intermediates, and what is distrusted and pinned."""
-    tenant = TenantFolder(folder)
     collection = tenant.trust_collection()
     rows = [
         *(_row("root", certificate) for certificate in collection.anchors),
@@ -108,9 +110,8 @@ def list_command(folder: Path, *, as_json: bool) -> None:
 @tenant_option
 @click.argument("fingerprints", nargs=-1, required=True, metavar="SHA256|FILE…")
 @click.option("--remove", is_flag=True, help="Take them off the list.")
-def distrust_command(folder: Path, fingerprints: Sequence[str], *, remove: bool) -> None:
+def distrust_command(tenant: TenantSettings, fingerprints: Sequence[str], *, remove: bool) -> None:
     """Distrust certificates or keys, by SHA-256 fingerprint or certificate file."""
-    tenant = TenantFolder(folder)
     chosen = [found for each in fingerprints for found in _fingerprints(each)]
     kept = [found for found in tenant.distrusted() if found not in chosen]
     tenant.save_distrusted(kept if remove else [*kept, *chosen])
@@ -120,9 +121,8 @@ def distrust_command(folder: Path, fingerprints: Sequence[str], *, remove: bool)
 @tenant_option
 @click.argument("name", metavar="DOMAIN|ADDRESS")
 @click.argument("fingerprints", nargs=-1, metavar="SHA256|FILE…")
-def pin_command(folder: Path, name: str, fingerprints: Sequence[str]) -> None:
+def pin_command(tenant: TenantSettings, name: str, fingerprints: Sequence[str]) -> None:
     """Accept only chains with one of these certificates or keys for an address or domain. None of them: no pin."""
-    tenant = TenantFolder(folder)
     if any(character.isspace() for character in name) or name.startswith("#"):
         raise ConfigurationError(f"{name!r} is no mail domain or address")
     pins = [pin for pin in tenant.pins() if pin.name.lower() != name.lower()]
@@ -166,7 +166,7 @@ def _row(kind: str, certificate: Certificate) -> dict[str, Any]:
 )
 @click.option("--json", "form", flag_value="json", help="Short for --format json.")
 def watch_command(
-    folder: Path,
+    tenant: TenantSettings,
     *,
     days: int,
     certificates: Sequence[str],
@@ -176,10 +176,9 @@ def watch_command(
     form: str,
 ) -> None:
     """List the certificates of users, intermediates, roots and revocation lists that expire soon."""
-    tenant = TenantFolder(folder)
     found = expiries(
         now=at or datetime.now(UTC),
-        users=(*tenant.users(), *read_certificates(certificates)),
+        users=(*tenant.user_certificates(), *read_certificates(certificates)),
         collection=tenant.trust_collection(),
         crls=(*tenant.crls(), *read_evidence(crls).crls),
         days=days,

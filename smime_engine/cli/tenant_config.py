@@ -10,37 +10,26 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import click
 
 from smime_engine.cli.inputs import Moment, read_file
 from smime_engine.cli.rendering import json_text, printable
+from smime_engine.cli.tenant_place import tenant_option
 from smime_engine.errors import ConfigurationError
 from smime_engine.policy.smime_config import changed, parameter_named, smime_config_to_json
 from smime_engine.policy.smime_parameters import PARAMETERS, Kind, Parameter, Value
-from smime_engine.sources.tenant_folder import TenantFolder
+from smime_engine.sources.tenant_settings import TenantSettings
 from smime_engine.trust.collection_files import collection_of, encode_collection, import_collection
 
-__all__ = ["smime_config", "tenant_option"]
+__all__ = ["smime_config"]
 
 _BY_EXCHANGE_NAME = {parameter.exchange_name.lower(): parameter for parameter in PARAMETERS}
 _SWITCHES = {"whatif": "--what-if", "wi": "--what-if"}
 _VALUELESS = {"confirm", "cf"}
 _READ_ALL_BYTES = re.compile(r"\(?\[(?:System\.)?IO\.File\]::ReadAllBytes\(\s*(['\"])(.*)\1\s*\)\)?", re.IGNORECASE)
 _HIDDEN = "(set)"
-
-
-tenant_option = click.option(
-    "--tenant",
-    "folder",
-    metavar="DIR",
-    envvar="SMIME_TENANT",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The tenant's folder (or environment variable SMIME_TENANT).",
-)
 
 
 class _Cmdlet(click.Command):
@@ -119,9 +108,9 @@ def smime_config() -> None:
 @click.argument("names", nargs=-1, metavar="[PARAMETER…]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON under Exchange's names.")
 @click.option("--explain", is_flag=True, help="Say what each parameter means and where it acts.")
-def get_command(folder: Path, names: Sequence[str], *, as_json: bool, explain: bool) -> None:
+def get_command(tenant: TenantSettings, names: Sequence[str], *, as_json: bool, explain: bool) -> None:
     """Show all parameters, or those that are named."""
-    config = TenantFolder(folder).smime_config()
+    config = tenant.smime_config()
     chosen = [parameter_named(name) for name in names] or list(PARAMETERS)
     if as_json:
         values: dict[str, Any] = json.loads(smime_config_to_json(config))
@@ -142,9 +131,8 @@ def get_command(folder: Path, names: Sequence[str], *, as_json: bool, explain: b
 @click.option("--what-if", is_flag=True, help="Show what would change, and change nothing.")
 @click.option("--at", type=Moment(), help="Judge the expiry of a collection at this moment instead of now.")
 @_parameter_options
-def set_command(folder: Path, *, what_if: bool, at: datetime | None, **texts: str | None) -> None:
+def set_command(tenant: TenantSettings, *, what_if: bool, at: datetime | None, **texts: str | None) -> None:
     """Change parameters; those that are not named stay as they are, $null gives the default back."""
-    tenant = TenantFolder(folder)
     before = tenant.smime_config()
     now = at or datetime.now(UTC)
     rows = {parameter_named(name): text for name, text in texts.items() if text is not None}

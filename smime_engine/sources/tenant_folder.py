@@ -107,7 +107,7 @@ class TenantFolder:
 
     # --- what is watched
 
-    def users(self) -> tuple[Certificate, ...]:
+    def user_certificates(self) -> tuple[Certificate, ...]:
         """Certificates in the files of `users/`."""
         found: list[Certificate] = []
         for path in _files(self.folder / "users"):

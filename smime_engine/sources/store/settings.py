@@ -22,10 +22,10 @@ from smime_engine.sources.store.schema import (
     collections,
     distrusted,
     mobile_policies,
-    pins,
     smime_configs,
     users,
 )
+from smime_engine.sources.store.schema import pins as pin_rows
 from smime_engine.sources.store.scope import Scope
 from smime_engine.sources.store.values import MobilePolicy
 from smime_engine.trust.collection import Pin, TrustCollection
@@ -99,22 +99,22 @@ class StoredSettings:
 
     def pins(self) -> tuple[Pin, ...]:
         """The pin list."""
-        query = select(pins.c.name, pins.c.fingerprint).filter_by(**self._own).order_by(pins.c.position, pins.c.name)
+        query = select(pin_rows.c.name, pin_rows.c.fingerprint).filter_by(**self._own).order_by(pin_rows.c.position)
         found: dict[str, set[bytes]] = {}
         with self._scope.reading() as connection:
             for name, fingerprint in connection.execute(query):
                 found.setdefault(name, set()).add(fingerprint)
         return tuple(Pin(name=name, fingerprints=frozenset(each)) for name, each in found.items())
 
-    def save_pins(self, pin_list: Iterable[Pin]) -> None:
+    def save_pins(self, pins: Iterable[Pin]) -> None:
         """Keep the pin list."""
         rows = [
             {"name": pin.name, "fingerprint": each, "position": at}
-            for at, pin in enumerate(pin_list)
+            for at, pin in enumerate(pins)
             for each in sorted(pin.fingerprints)
         ]
         with self._scope.writing() as connection:
-            self._replace(connection, pins, rows)
+            self._replace(connection, pin_rows, rows)
             self._scope.record(connection, "pins.changed", entries=len(rows))
 
     def _collection(self) -> SerializedStore:
