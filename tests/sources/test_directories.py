@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from smime_engine.certificate import Certificate
 from smime_engine.directory.entries import Answer, DirectoryEntry, Origin, SourceFailure
 from smime_engine.directory.reasons import Note, Reason
 from smime_engine.errors import ConfigurationError, SourceUnavailable
@@ -17,7 +18,12 @@ from smime_engine.limits import Limits
 from smime_engine.sources.certificate_files import CertificateFiles
 from smime_engine.sources.directories import Directories, Resolution
 from smime_engine.sources.directory_cache import CachedSource, CacheRules
+from smime_engine.sources.http import Fetcher, FetchRules
+from smime_engine.trust.collection import TrustCollection
+from smime_engine.trust.path import PathOptions, RevocationMode
+from tests import pki
 from tests.directory.people import CA, DAY, NOW, STRANGER, certificate, entry, policy
+from tests.sources.servers import LOOPBACK, web_server
 
 
 class Listed:
@@ -240,6 +246,32 @@ async def test_choices_are_kept_for_a_minute_and_never_beyond_validity() -> None
     assert later.choices[1] is first.choices[1]
     other = await directories.resolve([A], policy(collection=type(chosen_policy.collection)()), now=NOW)
     assert other.choices[0].reason is Reason.UNTRUSTED
+
+
+# --- what the judgement lacks is fetched
+
+
+async def test_revocation_lists_and_issuers_are_fetched() -> None:
+    async with web_server() as server, Fetcher(FetchRules(guard=LOOPBACK), clock=lambda: NOW) as fetcher:
+        root = pki.authority("Fetched Root", crl_urls=[server.url("/root.crl")])
+        ca = root.subordinate("Fetched CA", crl_urls=[server.url("/ca.crl")], issuer_urls=[server.url("/ca.cer")])
+        good, revoked = (ca.issue(name, f"{name}@example.org") for name in ("alice", "bob"))
+        server.answers["/root.crl"] = root.crl()
+        server.answers["/ca.cer"] = ca.certificate_der
+        server.answers["/ca.crl"] = ca.crl({revoked: None})
+        source = Listed(
+            person("alice", Certificate.parse(good.certificate_der)),
+            person("bob", Certificate.parse(revoked.certificate_der)),
+        )
+        strict = policy(
+            collection=TrustCollection([Certificate.parse(root.certificate_der)]),
+            options=PathOptions(revocation=RevocationMode.HARD_FAIL),
+        )
+        resolution = await resolve(source, addresses=[A, B], policy=strict, fetcher=fetcher)
+        assert [choice.reason for choice in resolution.choices] == [None, Reason.REVOKED]
+        assert server.asked == {"/ca.cer": 1, "/root.crl": 1, "/ca.crl": 1}
+        alone = await resolve(source, addresses=[A], policy=strict)
+        assert alone.choices[0].reason is Reason.UNTRUSTED
 
 
 # --- groups
