@@ -1,4 +1,4 @@
-"""Encrypting and decrypting as CMS (DER, without MIME): small, large, to many, and what failures tell.
+"""Encrypting and decrypting as CMS (DER) and as S/MIME text: small, large, to many, and what failures tell.
 
 Floor: the bare primitives. Peer: OpenSSL's CMS_encrypt and CMS_decrypt in this process.
 """
@@ -15,9 +15,10 @@ from functools import cache
 from cryptography.hazmat.primitives.asymmetric import padding
 
 from bench.contest import Contest, scenario
-from bench.material import entity
+from bench.material import BENCH_TIME, entity, message
 from bench.openssl_encryption import OpenSslEncryption
 from bench.raw_encryption import raw_agreement, raw_decrypt, raw_encrypt, raw_gcm, raw_gcm_decrypt
+from smime_engine import MessageEncryptor, open_message
 from smime_engine.certificate import Certificate
 from smime_engine.cms.addressing import recipient_for
 from smime_engine.cms.enveloped import open_envelope, parse_envelope
@@ -149,6 +150,47 @@ def decrypt_25m_cbc() -> Contest:
         floor=raw_gcm_decrypt(content),
         peers={"openssl CMS_decrypt": lambda: openssl.decrypt(sealed)},
         figures=lambda: _peak(lambda: open_envelope(sealed, keys), len(content)),
+    )
+
+
+@scenario
+def encrypt_smime_25m_gcm() -> Contest:
+    """A message of 25 MB to S/MIME text, AES-256-GCM."""
+    holder, mail = _holder("rsa2048"), message(_LARGE)
+    content = entity(_LARGE)
+    encryptor = MessageEncryptor([recipient_for(Certificate.parse(holder.certificate_der))], cipher="aes256-gcm")
+    openssl = _openssl("rsa2048")
+    return Contest(
+        ours=lambda: encryptor.encrypt(mail),
+        floor=raw_gcm(content),
+        peers={"openssl CMS_encrypt + SMIME_write": lambda: openssl.encrypt_smime(content, "aes256-gcm")},
+        figures=lambda: _peak(lambda: encryptor.encrypt(mail), len(mail)),
+    )
+
+
+@scenario
+def decrypt_smime_25m_gcm() -> Contest:
+    """A message of 25 MB from S/MIME text, AES-256-GCM, with everything that `open_message` does."""
+    return _open_smime("aes256-gcm")
+
+
+@scenario
+def decrypt_smime_25m_cbc() -> Contest:
+    """A message of 25 MB from S/MIME text, AES-256-CBC; the floor is that of GCM."""
+    return _open_smime("aes256-cbc")
+
+
+def _open_smime(cipher: str) -> Contest:
+    holder, content = _holder("rsa2048"), entity(_LARGE)
+    encryptor = MessageEncryptor([recipient_for(Certificate.parse(holder.certificate_der))], cipher=cipher)
+    sealed = encryptor.encrypt(message(_LARGE))
+    keys, openssl = _keys("rsa2048"), _openssl("rsa2048")
+    assert open_message(sealed, keys=keys, now=BENCH_TIME).content == content
+    return Contest(
+        ours=lambda: open_message(sealed, keys=keys, now=BENCH_TIME),
+        floor=raw_gcm_decrypt(content),
+        peers={"openssl SMIME_read + CMS_decrypt": lambda: openssl.decrypt_smime(sealed)},
+        figures=lambda: _peak(lambda: open_message(sealed, keys=keys, now=BENCH_TIME), len(sealed)),
     )
 
 
