@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     )
     from smime_engine.cms.opening import DecryptionKeys
     from smime_engine.cms.signer import CmsSigner, SignedAttributes
+    from smime_engine.directory.choosing import ChoicePolicy, choose_certificates
+    from smime_engine.directory.entries import Answer, DirectoryEntry
+    from smime_engine.directory.harvesting import harvest
+    from smime_engine.directory.publishing import published_value
     from smime_engine.engine import (
         HeaderProtection,
         MessageCompressor,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         seal_copies,
         seal_message,
     )
+    from smime_engine.engine.recipient_plan import choice_policy, plan_encryption
     from smime_engine.errors import (
         ConfigurationError,
         DecryptionFailed,
@@ -73,6 +78,10 @@ _HOMES = {
     ),
     "cms.opening": ("DecryptionKeys",),
     "cms.signer": ("CmsSigner", "SignedAttributes"),
+    "directory.choosing": ("ChoicePolicy", "choose_certificates"),
+    "directory.entries": ("Answer", "DirectoryEntry"),
+    "directory.harvesting": ("harvest",),
+    "directory.publishing": ("published_value",),
     "engine": (
         "HeaderProtection",
         "MessageCompressor",
@@ -84,6 +93,7 @@ _HOMES = {
         "seal_copies",
         "seal_message",
     ),
+    "engine.recipient_plan": ("choice_policy", "plan_encryption"),
     "errors": (
         "ConfigurationError",
         "DecryptionFailed",
@@ -117,9 +127,11 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Addressee",
+    "Answer",
     "BccForking",
     "Certificate",
     "CertificatesLayer",
+    "ChoicePolicy",
     "CmsSigner",
     "CompressedLayer",
     "ConfigurationError",
@@ -127,6 +139,7 @@ __all__ = [
     "Correspondent",
     "DecryptionFailed",
     "DecryptionKeys",
+    "DirectoryEntry",
     "EncryptedLayer",
     "Evidence",
     "Finding",
@@ -165,12 +178,17 @@ __all__ = [
     "UnsupportedAlgorithm",
     "Verdict",
     "certificates_from",
+    "choice_policy",
+    "choose_certificates",
     "choose_encryption",
+    "harvest",
     "load_identities",
     "load_identity",
     "open_cms",
     "open_message",
     "plan_copies",
+    "plan_encryption",
+    "published_value",
     "recipient_for",
     "seal_copies",
     "seal_message",

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import pybase64
@@ -37,16 +38,12 @@ from smime_engine.engine.recipient_plan import choice_policy, plan_encryption
 from smime_engine.errors import ConfigurationError, InvalidKey
 from smime_engine.policy.capabilities import Addressee
 from smime_engine.policy.smime_config import SmimeConfig
-from smime_engine.sources.directories import Resolution
-from smime_engine.sources.directory_config import (
-    DirectoryConfiguration,
-    make_directories,
-    read_directory_configuration,
-)
-from smime_engine.sources.http import Fetcher, FetchRules
-from smime_engine.sources.network_guard import AddressGuard
-from smime_engine.sources.tenant_folder import TenantFolder
 from smime_engine.trust.path import RevocationMode
+
+if TYPE_CHECKING:
+    from smime_engine.sources.directories import Resolution
+    from smime_engine.sources.directory_config import DirectoryConfiguration
+    from smime_engine.sources.http import FetchRules
 
 __all__ = ["command"]
 
@@ -109,6 +106,10 @@ def lookup_command(  # noqa: PLR0913 - one argument for each option
     as_json: bool,
 ) -> None:
     """Say for each ADDRESS which certificate a message would be encrypted to, or why there is none."""
+    from smime_engine.sources.http import FetchRules
+    from smime_engine.sources.network_guard import AddressGuard
+    from smime_engine.sources.tenant_folder import TenantFolder
+
     settings = SmimeConfig() if tenant is None else TenantFolder(Path(tenant)).smime_config()
     collection = trusted_collection(trust, tenant)
     if collection is None:
@@ -137,6 +138,8 @@ def lookup_command(  # noqa: PLR0913 - one argument for each option
 
 
 def _configuration(config_file: str | None, tenant: str | None) -> DirectoryConfiguration:
+    from smime_engine.sources.directory_config import read_directory_configuration
+
     if config_file is None and tenant is None:
         raise ConfigurationError("say where to look: give --config or --tenant")
     return read_directory_configuration(Path(tenant or "") / _DIRECTORIES if config_file is None else Path(config_file))
@@ -151,6 +154,9 @@ async def _resolved(
     expansion_seconds: float | None,
 ) -> list[Resolution]:
     """Resolve each list of addresses with the same sources."""
+    from smime_engine.sources.directory_config import make_directories
+    from smime_engine.sources.http import Fetcher
+
     async with Fetcher(rules) as fetcher:
         directories = make_directories(
             configuration,

@@ -6,14 +6,16 @@ Does: translate resolutions and plans, field by field. Does not: decide anything
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from smime_engine.certificate import Certificate
 from smime_engine.cms.capabilities import announced_ciphers
 from smime_engine.directory.choosing import Choice
 from smime_engine.engine.recipient_plan import EncryptionPlan, PlannedCopy
 from smime_engine.policy.capabilities import Addressee
-from smime_engine.sources.directories import Resolution
+
+if TYPE_CHECKING:
+    from smime_engine.sources.directories import Resolution
 
 __all__ = ["plan_as_json", "plan_as_lines"]
 
