@@ -153,6 +153,14 @@ class User(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Addresses, and domains with a leading `@`, that the user may send as; none: every address."""
 
 
+class Status(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Health, readiness and metrics over HTTP: `[status]`."""
+
+    address: str = "127.0.0.1"
+    port: Port | None = None
+    """Of the first worker; the others have the following ones."""
+
+
 class JournalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was delivered of messages that did not reach everybody at once: `[journal]`."""
 
@@ -165,6 +173,8 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     hostname: str = "localhost"
     """Our name in the greeting and in EHLO."""
+    workers: Positive = 1
+    """Processes; one for each core is a good number."""
     listen: tuple[Listener, ...] = (Listener(),)
     next_hop: NextHop
     limits: Limits = Limits()
@@ -173,6 +183,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     users: dict[str, User] = {}
     recipients: Recipients = Recipients()
     journal: JournalFile = JournalFile()
+    status: Status = Status()
     outbound: Outbound = Outbound()
     tenants: dict[str, Tenant] = {}
     domains: dict[str, Domain] = {}
@@ -244,6 +255,8 @@ def _contradictions(configuration: Configuration) -> list[tuple[str, str]]:
             found.append((f"identity[{number}]", "name the addresses or domains that it signs for"))
     found += _ambiguous(configuration.identity)
     found += _inbound_complaints(configuration)
+    if configuration.workers > 1 and any(listener.port == 0 for listener in configuration.listen):
+        found.append(("workers", "several workers need a port that is not 0"))
     for name, user in configuration.users.items():
         if not is_password_hash(user.password):
             found.append((f"users.{name}.password", "not a password hash; `smime relay password` makes one"))

@@ -13,6 +13,7 @@ import hashlib
 import ssl
 from contextlib import suppress
 from time import monotonic
+from typing import cast
 
 import aiosmtplib
 from aiosmtplib.response import SMTPResponse
@@ -147,24 +148,26 @@ class Connection:
 
     async def _exchange(self, pieces: list[bytes | memoryview]) -> SMTPResponse:
         protocol = self._client.protocol
-        if protocol is None or not isinstance(protocol.transport, asyncio.WriteTransport):
+        if protocol is None or protocol.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("not connected")
+        # uvloop's transports have the methods of asyncio's and not their classes.
+        transport = cast("asyncio.WriteTransport", protocol.transport)
         *pieces, end = pieces
         if not pieces:
             self._end_sent = True
-            protocol.transport.write(end)
+            transport.write(end)
             return await protocol.read_response()
         # A next hop that runs out of space says so at once and closes: its reply must be waited for while we write.
         answer = asyncio.ensure_future(protocol.read_response())
         try:
             for piece in pieces:
-                protocol.transport.write(piece)
+                transport.write(piece)
                 # What StreamWriter.drain does; a StreamWriter itself would close the connection when it is collected.
                 await protocol._drain_helper()  # noqa: SLF001
                 if answer.done():
                     return answer.result()
             self._end_sent = True
-            protocol.transport.write(end)
+            transport.write(end)
             return await answer
         except ConnectionError:
             # The reply that came before the connection broke, if there was one, says more.

@@ -22,9 +22,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from time import perf_counter
 
 from smime_engine.errors import SourceUnavailable
-from smime_smtp_relay.actions import Accept, Defer, Reject, Replace
+from smime_smtp_relay.actions import Accept, Action, Defer, Reject, Replace
 from smime_smtp_relay.connection import NextHopUnavailable
 from smime_smtp_relay.delivery import Pool, Transaction
 from smime_smtp_relay.envelope import MailCommand, RecipientCommand
@@ -72,18 +73,29 @@ class Dispatcher:
     """Brings messages to their end."""
 
     def __init__(
-        self, planner: Planner, pool: Pool, journal: Journal, *, hostname: str, clock: Callable[[], datetime]
+        self,
+        planner: Planner,
+        pool: Pool,
+        journal: Journal,
+        *,
+        hostname: str,
+        clock: Callable[[], datetime],
+        building: Callable[[float], None] = lambda _: None,
     ) -> None:
+        """`building` is told how many seconds planning and building a message took."""
         self._planner = planner
         self._pool = pool
         self._journal = journal
         self._hostname = hostname
         self._clock = clock
+        self._building = building
 
     async def dispatch(self, submission: Submission) -> Outcome:
         """Plan, build and deliver; the submission's transaction is over afterwards."""
         try:
+            started = perf_counter()
             planned = await self._planner.plan(submission.order, now=self._clock())
+            self._building(perf_counter() - started)
             if isinstance(planned, Planned):
                 return await _Delivery(self, submission, planned).run()
             if isinstance(planned, Reject | Defer):
@@ -145,11 +157,17 @@ class _Delivery:
 
     async def _whole(self, parcel: Parcel) -> Reply:
         """Everybody gets the same: the client's own transaction carries it."""
-        action = await self._planned.build(parcel)
+        action = await self._built(parcel)
         if not isinstance(action, Accept | Replace):
             return action.reply
         message = action.message if isinstance(action, Replace) else self._planned.message
         return await self._dispatcher.deliver(self._submission.transaction, message, self._submission)
+
+    async def _built(self, parcel: Parcel) -> Action:
+        started = perf_counter()
+        action = await self._planned.build(parcel)
+        self._dispatcher._building(perf_counter() - started)  # noqa: SLF001 - see __init__
+        return action
 
     async def _parcel(self, parcel: Parcel, before: frozenset[bytes]) -> None:
         """Deliver one parcel to those who do not have it yet, in a transaction of its own."""
@@ -157,7 +175,7 @@ class _Delivery:
         self._replies.update(dict.fromkeys(parcel.recipients, _DELIVERED_BEFORE))
         if not recipients:
             return
-        action = await self._planned.build(parcel)
+        action = await self._built(parcel)
         if not isinstance(action, Accept | Replace):
             self._replies.update(dict.fromkeys(recipients, action.reply))
             return

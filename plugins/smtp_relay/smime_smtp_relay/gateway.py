@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from smime_smtp_relay.delivery import Pool
 from smime_smtp_relay.dispatch import Dispatcher, Outcome, Submission
 from smime_smtp_relay.identities import load_identities, read_password
 from smime_smtp_relay.journal import Journal
+from smime_smtp_relay.metrics import Metrics
 from smime_smtp_relay.opening import InboundPlanner, load_key_rings
 from smime_smtp_relay.parcels import Planner
 from smime_smtp_relay.passwords import NOBODY, PasswordCheck
@@ -72,7 +74,14 @@ class Memory:
 class Gateway:
     """Everything that one process needs to take, sign and deliver mail."""
 
-    def __init__(self, configuration: Configuration, *, clock: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """`journal` is one in memory that another configuration has used until now."""
         next_hop = configuration.next_hop
         password = None if next_hop.password_file is None else read_password(next_hop.password_file).decode()
         self.configuration = configuration
@@ -81,9 +90,10 @@ class Gateway:
         verification = configuration.verification
         trust = None if verification.trust is None else collection_of(read_certificates(verification.trust))
         correspondents = load_correspondents(configuration.recipients, harvested=verification.harvest, roots=trust)
+        self.identities = load_identities(configuration.identity)
         outbound = OutboundPlanner(
             signing=configuration.signing,
-            identities=load_identities(configuration.identity),
+            identities=self.identities,
             correspondents=correspondents,
             rules=configuration.rule_book(),
             owns=self.owns,
@@ -99,9 +109,20 @@ class Gateway:
         )
         self.planners: dict[str, Planner] = {"outbound": outbound, "inbound": self._inbound}
         """By the direction of a listener."""
-        self._journal = Journal(configuration.journal.file)
+        self._journal = journal or Journal(configuration.journal.file)
+        self._keeps_journal = True
+        self.metrics = Metrics()
+        self.trouble = ""
+        """Why the next hop took no mail when it was last asked; empty when it did."""
         self._dispatchers = {
-            direction: Dispatcher(planner, self.pool, self._journal, hostname=configuration.hostname, clock=self.clock)
+            direction: Dispatcher(
+                planner,
+                self.pool,
+                self._journal,
+                hostname=configuration.hostname,
+                clock=self.clock,
+                building=partial(self.metrics.observe, "smime_relay_building_seconds", direction=direction),
+            )
             for direction, planner in self.planners.items()
         }
         self._fetcher: Fetcher | None = None
@@ -116,6 +137,28 @@ class Gateway:
         # One scrypt takes 32 MiB and a core: a flood of logins must not take more.
         self._login_slots = asyncio.Semaphore(2)
         self._owned = {name: _senders(user.senders) for name, user in configuration.users.items()}
+
+    @property
+    def shared_journal(self) -> Journal | None:
+        """The journal for another configuration to go on with, where it is in memory; it is no longer ours to close."""
+        if self.configuration.journal.file is not None:
+            return None
+        self._keeps_journal = False
+        return self._journal
+
+    def metrics_text(self) -> str:
+        """All numbers in Prometheus' format."""
+        gauges: list[tuple[str, tuple[tuple[str, str], ...], float]] = [
+            ("smime_relay_sessions", (), len(self.sessions)),
+            ("smime_relay_memory_bytes", (), self.memory.used),
+            ("smime_relay_next_hop_connections_opened", (), self.pool.opened),
+        ]
+        for identity in self.identities.all:
+            labels = (("file", identity.name), ("subject", identity.certificate.subject))
+            gauges.append(
+                ("smime_relay_certificate_expiry_seconds", labels, identity.certificate.not_after.timestamp())
+            )
+        return self.metrics.text(gauges)
 
     async def start(self) -> None:
         """Open what needs a running loop."""
@@ -153,7 +196,8 @@ class Gateway:
         await self.pool.close()
         if self._fetcher is not None:
             await self._fetcher.__aexit__(None, None, None)
-        self._journal.close()
+        if self._keeps_journal:
+            self._journal.close()
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something that nobody waits for."""
@@ -198,13 +242,18 @@ class Gateway:
     async def _processed(self, submission: Submission, direction: str) -> Outcome:
         started = perf_counter()
         outcome = await self._dispatchers[direction].dispatch(submission)
-        self._report(submission, outcome, milliseconds=round((perf_counter() - started) * 1000, 2))
+        seconds = perf_counter() - started
+        event = _event(outcome.replies)
+        self.metrics.count("smime_relay_messages_total", direction=direction, outcome=event.partition(".")[2])
+        self.metrics.count("smime_relay_bytes_total", len(submission.order.message), direction=direction)
+        self.metrics.observe("smime_relay_message_seconds", seconds, direction=direction)
+        self._report(event, submission, outcome, milliseconds=round(seconds * 1000, 2))
         return outcome
 
-    def _report(self, submission: Submission, outcome: Outcome, *, milliseconds: float) -> None:
+    def _report(self, event: str, submission: Submission, outcome: Outcome, *, milliseconds: float) -> None:
         arrival, order = submission.arrival, submission.order
         self.log.info(
-            _event(outcome.replies),
+            event,
             id=arrival.identifier,
             client=arrival.client,
             user=order.user,

@@ -16,6 +16,7 @@ import ssl
 from abc import abstractmethod
 from base64 import b64decode
 from collections import defaultdict
+from typing import cast
 
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult
 
@@ -104,9 +105,11 @@ class GreetedSession(SMTP):
         self._say_goodbye(_TIMEOUT)
 
     def _say_goodbye(self, reply: Reply) -> None:
-        if isinstance(self.transport, asyncio.WriteTransport) and not self.transport.is_closing():
-            self.transport.write(reply.encode() + b"\r\n")
-            self.transport.close()
+        # uvloop's transports have the methods of asyncio's and not their classes.
+        transport = cast("asyncio.WriteTransport | None", self.transport)
+        if transport is not None and not transport.is_closing():
+            transport.write(reply.encode() + b"\r\n")
+            transport.close()
 
     async def _handle_client(self) -> None:
         # Counted before the greeting, so that a flood of connections costs one line each.
@@ -245,6 +248,7 @@ class GreetedSession(SMTP):
 
     async def _refused_login(self) -> AuthResult:
         self._failed_logins += 1
+        self._gateway.metrics.count("smime_relay_logins_failed_total")
         self._gateway.log.warning("login.failed", client=self.client, attempts=self._failed_logins)
         if self._failed_logins >= self._limits.failed_logins:
             self._say_goodbye(Reply(code=421, enhanced="4.7.0", text="too many failed logins"))

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
+
+from smime_engine.errors import SmimeError
+
+if TYPE_CHECKING:
+    from smime_smtp_relay.config import Configuration
+    from smime_smtp_relay.server import Relay
 
 __all__ = ["command"]
 
@@ -30,7 +38,7 @@ def command(context: click.Context, config: Path | None, log_level: str) -> None
     It says 250 only after the next hop's 250 and keeps no queue. SIGTERM ends it after the running transactions.
     """
     if context.invoked_subcommand is None:
-        asyncio.run(_served(_wanted(config), log_level))
+        context.exit(_run(_wanted(config), log_level))
 
 
 @command.command("check")
@@ -99,17 +107,63 @@ def _wanted(config: Path | None) -> Path:
     return config
 
 
-async def _served(config: Path, log_level: str) -> None:
+def _run(config: Path, log_level: str) -> int:
+    """Serve in this process, or in several under this one."""
+    import structlog
+
     from smime_smtp_relay.config import read_configuration
-    from smime_smtp_relay.logs import configure_logs, report_loop_errors
-    from smime_smtp_relay.server import Relay
+    from smime_smtp_relay.logs import configure_logs
+    from smime_smtp_relay.server import Relay  # noqa: F401 - before workers are forked, that they share its memory
+    from smime_smtp_relay.sockets import handed_over
+    from smime_smtp_relay.workers import supervise
 
     configure_logs(level=log_level)
+    configuration = read_configuration(config)
+    given = handed_over()
+    if configuration.workers == 1:
+        return _loop_run(_served(config, configuration, given, None))
+
+    def work(number: int) -> int:
+        return _loop_run(_served(config, configuration, given, number))
+
+    return supervise(configuration.workers, work, structlog.get_logger("smime_smtp_relay"))
+
+
+def _loop_run(serving: Coroutine[Any, Any, None]) -> int:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serving)
+    else:
+        uvloop.run(serving)
+    return 0
+
+
+async def _served(
+    config: Path, configuration: Configuration, given: Sequence[socket.socket], worker: int | None
+) -> None:
+    from smime_smtp_relay.logs import report_loop_errors
+    from smime_smtp_relay.server import Relay
+    from smime_smtp_relay.sockets import notify
+
     loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    relay = Relay(read_configuration(config))
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    relay = Relay(configuration, sockets=given, worker=worker)
     report_loop_errors(loop, relay.gateway.log)
     async with relay:
-        await ended.wait()
+        notify("READY=1")
+        while await signals.get() is signal.SIGHUP:
+            await _reloaded(relay, config)
+        notify("STOPPING=1")
+
+
+async def _reloaded(relay: Relay, config: Path) -> None:
+    """Read the configuration again; the old one goes on where the new one is not usable."""
+    from smime_smtp_relay.config import read_configuration
+
+    try:
+        await relay.reload(read_configuration(config))
+    except SmimeError as error:
+        relay.gateway.log.warning("relay.not_reloaded", reason=str(error))

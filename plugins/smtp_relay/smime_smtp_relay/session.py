@@ -163,10 +163,15 @@ class RelaySession(GreetedSession):
     async def _next_hop(self, exchange: Coroutine[Any, Any, Reply]) -> Reply:
         self._pause_timeout()
         try:
-            return await exchange
+            reply = await exchange
         except NextHopUnavailable as error:
+            self._gateway.trouble = f"next hop: {error.reply}"
+            self._gateway.metrics.count("smime_relay_next_hop_failures_total")
             self._gateway.log.warning("next_hop.unavailable", client=self.client, detail=error.detail)
             return error.reply
+        else:
+            self._gateway.trouble = ""
+            return reply
         finally:
             self._reset_timeout()
 
