@@ -1,6 +1,6 @@
 """The users of a tenant in the store: who has which addresses, and which certificates the directory gives for them.
 
-Does: look many addresses up in three queries; take changes from an administrator or from another directory, all of them
+Does: look many addresses up in two queries; take changes from an administrator or from another directory, all of them
 in one transaction, with the state from which the next synchronisation goes on. Does not: parse or judge the
 certificates, talk to directories, or delete private keys because an entry vanishes from its directory: it stays as long
 as the store holds a key for it, since old mail must remain readable.
@@ -10,23 +10,21 @@ An entry of another directory takes over the local user with the same primary ad
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from smime_engine.addresses import comparable_address
 from smime_engine.errors import ConfigurationError
+from smime_engine.sources.store.directory_queries import find_users, owner_of, read_users
 from smime_engine.sources.store.directory_rows import (
     BATCH,
     Prepared,
     batches,
-    claims_of,
     insert_details,
     insert_users,
-    owner_of,
     prepared,
-    read_users,
     update_users,
 )
 from smime_engine.sources.store.schema import directory_states, directory_values, private_keys, users
@@ -61,8 +59,8 @@ class Directory:
         found: dict[str, tuple[User, ...]] = {}
         with self._scope.reading() as connection:
             for batch in batches(asked):
-                for comparable, entries in self._find(connection, batch).items():
-                    found.update(dict.fromkeys(asked[comparable], entries))
+                for comparable, entries in find_users(connection, self._scope.tenant_id, batch).items():
+                    found.update(dict.fromkeys(asked[comparable], tuple(entries)))
         return found
 
     def user(self, address: str) -> User | None:
@@ -177,16 +175,6 @@ class Directory:
         query = select(users.c.external_id, users.c.revision).filter_by(tenant_id=self._scope.tenant_id, source=source)
         with self._scope.reading() as connection:
             return {row.external_id: row.revision for row in connection.execute(query)}
-
-    # --- reading
-
-    def _find(self, connection: Connection, comparable: Sequence[str]) -> dict[str, tuple[User, ...]]:
-        claims = claims_of(connection, self._scope.tenant_id, comparable)
-        entries = read_users(connection, [user_id for _, user_id, _ in claims])
-        found: dict[str, tuple[User, ...]] = {}
-        for address, user_id, _ in sorted(claims, key=lambda claim: (claim[2] > 0, claim[1])):
-            found[address] = (*found.get(address, ()), entries[user_id])
-        return found
 
     # --- writing
 

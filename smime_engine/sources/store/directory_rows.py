@@ -1,7 +1,7 @@
-"""The rows of the store's users: written in batches, read with queries that are made once.
+"""The rows of the store's users, written in batches.
 
-Does: prepare entries for the tables, insert, replace and read them. Does not: open transactions or decide what changes
-(`directory.py`).
+Does: prepare entries for the tables, insert and replace them. Does not: open transactions or decide what changes
+(`directory.py`), or read (`directory_queries.py`).
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, literal, select, union_all, update
+from sqlalchemy import Connection, bindparam, delete, insert, text, update
 
 from smime_engine.addresses import comparable_address
-from smime_engine.sources.store.schema import addresses, directory_values, private_keys, users
-from smime_engine.sources.store.values import LOCAL, DirectoryValue, User
+from smime_engine.sources.store.schema import addresses, directory_values, users
+from smime_engine.sources.store.values import LOCAL, User
 
 __all__ = [
     "BATCH",
     "Prepared",
     "batches",
-    "claims_of",
     "insert_details",
     "insert_users",
-    "owner_of",
     "prepared",
-    "read_users",
     "update_users",
 ]
 
@@ -36,8 +33,6 @@ BATCH = 1_000
 
 _MOST_VALUES = 1_000  # certificates of one entry; Entra ID exports no more than 15
 _LARGEST_VALUE = 1_048_576  # octets; Active Directory's rangeUpper is 32,768
-
-_owned = addresses.alias("owned")
 
 
 @dataclass(slots=True)
@@ -68,14 +63,9 @@ def prepared(user: User, source: str) -> Prepared | str:
         return f"more than {_MOST_VALUES:,} certificates"
     if any(len(value.value) > _LARGEST_VALUE for value in user.values):
         return f"a certificate of more than {_LARGEST_VALUE:,} octets"
-    texts = (
-        user.display_name,
-        user.revision,
-        user.external_id,
-        *(value.attribute for value in user.values),
-        *user.addresses,
-    )
-    if any("\0" in text for text in texts):
+    attributes = (value.attribute for value in user.values)
+    texts = "\n".join((user.display_name, user.revision, user.external_id, *attributes, *user.addresses))
+    if "\0" in texts:
         return "a text with a NUL character"  # PostgreSQL has no place for one
     claims = {primary: user.primary_address}
     for address in user.proxy_addresses:
@@ -89,8 +79,11 @@ def insert_users(connection: Connection, tenant_id: int, source: str, new: Seque
     """Insert entries; each learns the identifier of its row."""
     if not new:
         return
+    for entry, user_id in zip(new, _new_ids(connection, len(new)), strict=True):
+        entry.user_id = user_id
     rows = [
         {
+            "id": entry.user_id,
             "tenant_id": tenant_id,
             "source": source,
             "external_id": entry.external_id,
@@ -100,9 +93,16 @@ def insert_users(connection: Connection, tenant_id: int, source: str, new: Seque
         }
         for entry in new
     ]
-    made = connection.execute(insert(users).returning(users.c.id, sort_by_parameter_order=True), rows).scalars()
-    for entry, user_id in zip(new, made, strict=True):
-        entry.user_id = user_id
+    connection.execute(insert(users), rows)
+
+
+def _new_ids(connection: Connection, count: int) -> Sequence[int]:
+    """Identifiers that were never used. Taken beforehand: SQLite would have to be asked row by row."""
+    if connection.dialect.name == "sqlite":  # whoever writes is alone
+        last = connection.execute(text("SELECT seq FROM sqlite_sequence WHERE name = 'users'")).scalar() or 0
+        return range(last + 1, last + count + 1)
+    taken = text("SELECT nextval(pg_get_serial_sequence('users', 'id')) FROM generate_series(1, :count)")
+    return connection.execute(taken, {"count": count}).scalars().all()
 
 
 def update_users(connection: Connection, source: str, known: Sequence[Prepared]) -> None:
@@ -143,102 +143,6 @@ def insert_details(connection: Connection, tenant_id: int, entries: Sequence[Pre
         connection.execute(insert(addresses), claims)
     if values:
         connection.execute(insert(directory_values), values)
-
-
-# --- queries: made once, as making them costs more than running them
-
-_claims = select(addresses.c.address, addresses.c.user_id, addresses.c.position).where(
-    addresses.c.tenant_id == bindparam("tenant")
-)
-_CLAIM = _claims.where(addresses.c.address == bindparam("wanted"))
-_CLAIMS = _claims.where(addresses.c.address.in_(bindparam("wanted", expanding=True)))
-
-
-def _of_users(*, one: bool) -> tuple[Select[Any], Any]:
-    wanted: Any = bindparam("wanted") if one else bindparam("wanted", expanding=True)
-
-    def those(column: Any) -> Any:
-        return column == wanted if one else column.in_(wanted)
-
-    columns = (users.c.id, users.c.display_name, users.c.source, users.c.external_id, users.c.revision, users.c.members)
-    entries = (
-        select(*columns, _owned.c.written)
-        .join(_owned, _owned.c.user_id == users.c.id)
-        .where(those(users.c.id))
-        .order_by(users.c.id, _owned.c.position)
-    )
-    given = select(
-        directory_values.c.user_id,
-        literal(0).label("rank"),
-        directory_values.c.position.label("position"),
-        directory_values.c.attribute,
-        directory_values.c.value,
-    ).where(those(directory_values.c.user_id))
-    held = select(
-        private_keys.c.user_id,
-        literal(1).label("rank"),
-        literal(0).label("position"),
-        literal("userCertificate").label("attribute"),
-        private_keys.c.certificate.label("value"),
-    ).where(those(private_keys.c.user_id), private_keys.c.retired.is_(None))
-    return entries, union_all(given, held)
-
-
-_ENTRY, _VALUES_OF_ONE = _of_users(one=True)
-_ENTRIES, _VALUES = _of_users(one=False)
-
-
-def _one_or_many(parameters: dict[str, Any], wanted: Sequence[Any]) -> dict[str, Any]:
-    return {**parameters, "wanted": wanted[0]} if len(wanted) == 1 else parameters
-
-
-def read_users(connection: Connection, ids: Iterable[int]) -> dict[int, User]:
-    """Read users by the identifiers of their rows."""
-    wanted = list(dict.fromkeys(ids))
-    if not wanted:
-        return {}
-    one = len(wanted) == 1
-    parameters = _one_or_many({"wanted": wanted}, wanted)
-    values: dict[int, list[tuple[int, int, DirectoryValue]]] = {}
-    for user_id, rank, at, attribute, value in connection.execute(_VALUES_OF_ONE if one else _VALUES, parameters):
-        values.setdefault(user_id, []).append((rank, at, DirectoryValue(attribute=attribute, value=value)))
-    rows: dict[int, list[Any]] = {}
-    for row in connection.execute(_ENTRY if one else _ENTRIES, parameters):
-        rows.setdefault(row[0], []).append(row)
-    return {user_id: _user(found, values.get(user_id, [])) for user_id, found in rows.items()}
-
-
-def claims_of(connection: Connection, tenant_id: int, comparable: Sequence[str]) -> Sequence[Row[Any, Any, Any]]:
-    """Who has these addresses -> (address, user, position) each."""
-    parameters = _one_or_many({"tenant": tenant_id, "wanted": comparable}, comparable)
-    return connection.execute(_CLAIM if len(comparable) == 1 else _CLAIMS, parameters).all()
-
-
-def _user(rows: Sequence[Any], values: list[tuple[int, int, DirectoryValue]]) -> User:
-    _, display_name, source, external_id, revision, members, primary = rows[0]
-    values.sort(key=lambda value: (value[0], value[1], value[2].value))
-    return User(
-        primary_address=primary,
-        proxy_addresses=tuple(row[6] for row in rows[1:]),
-        display_name=display_name,
-        source=source,
-        external_id="" if source == LOCAL else external_id,
-        revision=revision,
-        values=tuple(dict.fromkeys(value for _, _, value in values)),
-        members=None if members is None else tuple(json.loads(members)),
-    )
-
-
-def owner_of(connection: Connection, tenant_id: int, comparable: str) -> int | None:
-    """Who has an address, those first for whom it is the primary one."""
-    query = (
-        select(addresses.c.user_id)
-        .filter_by(tenant_id=tenant_id, address=comparable)
-        .order_by(addresses.c.position > 0, addresses.c.user_id)
-        .limit(1)
-    )
-    found: int | None = connection.execute(query).scalar()
-    return found
 
 
 def batches(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -24,7 +24,7 @@ from smime_engine.keys import Identity, InMemoryKey, KeyRing, PrivateKey
 from smime_engine.policy.signing_choice import SigningChoice, choose_signing_certificate
 from smime_engine.policy.smime_config import SmimeConfig
 from smime_engine.sources.master_key import MasterKeys
-from smime_engine.sources.store.directory_rows import owner_of
+from smime_engine.sources.store.directory_queries import owner_of
 from smime_engine.sources.store.rotation import require_current, seal_context
 from smime_engine.sources.store.schema import private_keys, users
 from smime_engine.sources.store.scope import Scope

@@ -16,7 +16,7 @@ from smime_engine.addresses import comparable_address
 from smime_engine.certificate import Certificate
 from smime_engine.errors import ConfigurationError, MalformedMessage
 from smime_engine.policy.smime_config import SmimeConfig, smime_config_from_json, smime_config_to_json
-from smime_engine.sources.store.directory_rows import owner_of
+from smime_engine.sources.store.directory_queries import owner_of
 from smime_engine.sources.store.keys import Keys
 from smime_engine.sources.store.schema import (
     collections,
