@@ -49,6 +49,7 @@ MAXIMUM_EXCEPTIONS = 10
 DISTRIBUTIONS = {
     **importlib.metadata.packages_distributions(),
     "dns": ["dnspython"],
+    "exchangelib": ["exchangelib"],
     "ldap": ["python-ldap"],
     "pkcs11": ["python-pkcs11"],
 }

@@ -33,6 +33,7 @@ from smime_engine.sources.certificate_files import CertificateFiles
 from smime_engine.sources.directories import Directories
 from smime_engine.sources.directory_cache import CachedSource, CacheRules
 from smime_engine.sources.directory_source import DirectorySource
+from smime_engine.sources.gal import GalAccess, GlobalAddressList
 from smime_engine.sources.http import Fetcher
 from smime_engine.sources.ldap import LdapDirectory
 from smime_engine.sources.ldap_servers import LdapAccess
@@ -104,6 +105,21 @@ class Ldap(_Strict, frozen=True, kw_only=True):
     attributes: Attributes = Attributes()
 
 
+class Gal(_Strict, frozen=True, kw_only=True):
+    """The address list of an Exchange server on the premises: `[[gal]]`."""
+
+    name: Name
+    user: str
+    password_file: Path
+    """Its first line is the password, or the client's secret."""
+    endpoint: str = ""
+    authentication: Literal["basic", "ntlm", "oauth"] = "ntlm"
+    tenant: str = ""
+    ca_file: Path | None = None
+    seconds: Seconds = 20.0
+    connections: Count = 4
+
+
 class Smimea(_Strict, frozen=True, kw_only=True):
     """SMIMEA records in DNS: `[[smimea]]`."""
 
@@ -118,18 +134,20 @@ class DirectoryConfiguration(_Strict, frozen=True, kw_only=True):
     """The whole file."""
 
     order: tuple[str, ...] = ()
-    """Names of sources in the order in which they are asked; empty: files, LDAP, SMIMEA, as they stand in the file."""
+    """Names of sources in the order in which they are asked; empty: files, LDAP, address lists, SMIMEA, each as
+    they stand in the file."""
     expansion_seconds: Seconds = 60.0
     cache: Cache = Cache()
     files: tuple[Files, ...] = ()
     ldap: tuple[Ldap, ...] = ()
+    gal: tuple[Gal, ...] = ()
     smimea: tuple[Smimea, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all sources."""
-        files, ldap, smimea = ([source.name for source in kind] for kind in (self.files, self.ldap, self.smimea))
-        return (*files, *ldap, *smimea)
+        files, ldap = [source.name for source in self.files], [source.name for source in self.ldap]
+        return (*files, *ldap, *(source.name for source in self.gal), *(source.name for source in self.smimea))
 
 
 def read_directory_configuration(path: Path) -> DirectoryConfiguration:
@@ -165,6 +183,8 @@ def make_directories(
         sources[files.name] = CertificateFiles(files.name, files.paths, origin=origin)
     for ldap in configuration.ldap:
         sources[ldap.name] = CachedSource(_ldap_directory(ldap), rules)
+    for gal in configuration.gal:
+        sources[gal.name] = CachedSource(_global_address_list(gal), rules)
     for smimea in configuration.smimea:
         source = SmimeaSource(smimea.name, resolver=smimea.resolver, port=smimea.port, seconds=smimea.seconds)
         sources[smimea.name] = CachedSource(source, rules)
@@ -176,17 +196,32 @@ def make_directories(
     )
 
 
+def _first_line(path: Path | None) -> str:
+    return "" if path is None else path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
+
+
+def _global_address_list(gal: Gal) -> GlobalAddressList:
+    access = GalAccess(
+        endpoint=gal.endpoint,
+        user=gal.user,
+        password=_first_line(gal.password_file),
+        authentication=gal.authentication,
+        tenant=gal.tenant,
+        ca_file=gal.ca_file,
+        seconds=gal.seconds,
+        connections=gal.connections,
+    )
+    return GlobalAddressList(gal.name, access)
+
+
 def _ldap_directory(ldap: Ldap) -> LdapDirectory:
-    password = ""
-    if ldap.password_file is not None:
-        password = ldap.password_file.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
     access = LdapAccess(
         servers=ldap.servers,
         start_tls=ldap.start_tls,
         ca_file=ldap.ca_file,
         bind=ldap.bind,
         user=ldap.user,
-        password=password,
+        password=_first_line(ldap.password_file),
         password_in_clear=ldap.password_in_clear,
         connect_seconds=ldap.connect_seconds,
         seconds=ldap.seconds,

@@ -238,6 +238,19 @@ def test_the_order_of_sources(tmp_path: Path) -> None:
     assert [source.name for source in found.sources] == ["dns"]
 
 
+@pytest.mark.gal
+def test_an_address_list_in_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "directories.toml"
+    (tmp_path / "password").write_text("secret\n")
+    start = "[[gal]]\nname = 'exchange'\nuser = 'u'\npassword_file = 'password'\n"
+    path.write_text(f"{start}endpoint = 'https://mail.example.org/EWS/Exchange.asmx'\n")
+    (found,) = make_directories(read_directory_configuration(path)).sources
+    assert found.name == "exchange"
+    path.write_text(f"{start}endpoint = 'https://outlook.office365.com/EWS/Exchange.asmx'\n")
+    with pytest.raises(ConfigurationError, match="October 2026"):
+        make_directories(read_directory_configuration(path))
+
+
 # --- publishing
 
 
