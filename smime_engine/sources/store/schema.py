@@ -132,7 +132,7 @@ users = Table(
     # What a group's members are called, as JSON; NULL for everything that is no group.
     Column("members", Text),
     Column("mobile_policy", Text),
-    UniqueConstraint("tenant_id", "source", "external_id"),
+    UniqueConstraint("tenant_id", "external_id", "source"),
     sqlite_autoincrement=True,
 )
 

@@ -72,7 +72,7 @@ def _users() -> None:
         sa.Column("members", sa.Text()),
         sa.Column("mobile_policy", sa.Text()),
         _key("users", "id"),
-        sa.UniqueConstraint("tenant_id", "source", "external_id", name=op.f("uq_users_tenant_id_source_external_id")),
+        sa.UniqueConstraint("tenant_id", "external_id", "source", name=op.f("uq_users_tenant_id_external_id_source")),
         sqlite_autoincrement=True,
     )
     op.create_table(
