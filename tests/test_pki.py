@@ -67,7 +67,7 @@ def test_gpgsm_takes_key_and_chain(ca, gpgsm: Gpgsm, tmp_path):
     user = ca.issue("Alice", "alice@example.org", kind="rsa2048", usage="sign")
     gpgsm.trust(user.root_der)
     gpgsm.import_certificate(ca.certificate_der)
-    gpgsm.import_pkcs12(user.pkcs12(gpgsm.PASSPHRASE, old=True))
+    gpgsm.import_key_of(user)
     text = tmp_path / "text"
     text.write_bytes(b"hello\r\n")
     signature = gpgsm("--sign", "-u", "alice@example.org", "--output", "-", text).stdout

@@ -236,7 +236,7 @@ def _keys_of(holder: pki.Credential) -> DecryptionKeys:
 @pytest.mark.gpgsm
 def test_gpgsm(gpgsm: Any, rsa_holder: pki.Credential, tmp_path: Path) -> None:
     gpgsm.trust(rsa_holder.root_der)
-    gpgsm.import_pkcs12(rsa_holder.pkcs12(gpgsm.PASSPHRASE, old=True))
+    gpgsm.import_key_of(rsa_holder)
     certificate = Certificate.parse(rsa_holder.certificate_der)
     clear, sealed, opened = tmp_path / "clear", tmp_path / "sealed", tmp_path / "opened"
     clear.write_bytes(CONTENT)

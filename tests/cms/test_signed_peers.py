@@ -242,7 +242,7 @@ def test_we_accept_gpgsms(gpgsm, tmp_path, kind: str) -> None:
     gpgsm.trust(authority().root_der)
     for der in holder.chain_der:
         gpgsm.import_certificate(der)
-    gpgsm.import_pkcs12(holder.pkcs12(gpgsm.PASSPHRASE, old=True))
+    gpgsm.import_key_of(holder)
     (tmp_path / "content").write_bytes(CONTENT)
     for options, content in (
         (("--detach-sign",), CONTENT),

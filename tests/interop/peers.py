@@ -244,7 +244,7 @@ class GpgsmPeer:
         if kind not in self._known:
             holder = credential(kind)
             try:
-                self._gpgsm.import_pkcs12(holder.pkcs12(self._gpgsm.PASSPHRASE, old=True))
+                self._gpgsm.import_key_of(holder)
                 self._known[kind] = True
             except (TypeError, pytest.fail.Exception):  # TypeError: PKCS #12 takes no such key here
                 self._known[kind] = False
