@@ -73,11 +73,16 @@ postlog   unix-dgram n - n - 1 postlogd
 
 @dataclass
 class Postfix:
-    """One instance; `main` and `master` are added to main.cf and master.cf. Use with `async with`."""
+    """One instance; `main` and `master` are added to main.cf and master.cf. Use with `async with`.
+
+    `{mail}` in `main` becomes a folder that every user may write to.
+    """
 
     name: str
     main: str
     master: str
+    mailboxes: str = ""
+    """A regexp table, `{etc}/mailboxes` in `main`."""
 
     async def __aenter__(self) -> Self:
         if os.geteuid() != 0 or shutil.which("postfix", path="/usr/sbin") is None:
@@ -86,12 +91,14 @@ class Postfix:
         # A short path that Postfix's own user can get through, unlike pytest's.
         self.folder = Path(tempfile.mkdtemp(prefix="postfix-"))
         self.folder.chmod(0o755)
-        for name in ("etc", "queue", "data"):
+        for name in ("etc", "queue", "data", "mail"):
             (self.folder / name).mkdir(parents=True)
+        (self.folder / "mail").chmod(0o777)
         os.chown(self.folder / "data", owner.pw_uid, owner.pw_gid)
         values = {"folder": self.folder, "name": self.name}
-        main = _MAIN.format(**values, main=self.main)
+        main = _MAIN.format(**values, main=self._main())
         (self.folder / "etc/main.cf").write_text(main, encoding="utf-8")
+        (self.folder / "etc/mailboxes").write_text(self.mailboxes, encoding="utf-8")
         (self.folder / "etc/master.cf").write_text(_MASTER.format(master=self.master), encoding="utf-8")
         await self._postfix("start")
         return self
@@ -99,6 +106,9 @@ class Postfix:
     async def __aexit__(self, *_: object) -> None:
         await self._postfix("abort")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _main(self) -> str:
+        return self.main.replace("{mail}", str(self.folder / "mail")).replace("{etc}", str(self.folder / "etc"))
 
     @property
     def log(self) -> str:

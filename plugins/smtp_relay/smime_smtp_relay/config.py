@@ -8,6 +8,7 @@ Does not: open keys and certificates (`identities`, `tls`), so that a configurat
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,10 +43,19 @@ class Listener(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """PEM file with its key; None when it stands in the certificate's file."""
     direction: Literal["outbound", "inbound"] = "outbound"
     """`outbound`: mail of our people, to be signed and encrypted; `inbound`: mail for them, to be opened."""
+    xforward_from: tuple[str, ...] = ()
+    """Networks of servers in front of us that may say where mail comes from (XFORWARD), such as `127.0.0.0/8`."""
+    proxy_protocol: bool = False
+    """Connections come through a load balancer that says so (HAProxy's PROXY protocol, version 1 or 2)."""
     protocol: Literal["smtp", "lmtp"] = "smtp"
     """LMTP (RFC 2033) has a reply for each recipient: the better choice behind Postfix where recipients differ."""
     authentication: Literal["none", "offered", "required"] = "none"
     """AUTH is never offered without TLS."""
+
+    @property
+    def xforward_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """`xforward_from`; ValueError where one is no network."""
+        return tuple(map(ip_network, self.xforward_from))
 
 
 class NextHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,6 +126,8 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What happens to a message with a bare CR or LF."""
     thread_above: Positive = 128 * 1024
     """Messages larger than this many bytes are signed in a thread, so that others need not wait."""
+    rsa_in_threads: bool | None = None
+    """Sign with RSA keys in threads, which use a second core; by default where there is one worker alone."""
 
     @property
     def rules(self) -> SigningRules:
@@ -275,6 +287,12 @@ def _listener_complaints(listener: Listener) -> list[tuple[str, str]]:
         found.append(("tls", 'a certificate is given, but tls is "none"'))
     if listener.tls != "none" and listener.certificate is None:
         found.append(("certificate", f'tls = "{listener.tls}" needs a certificate'))
+    try:
+        assert listener.xforward_networks is not None
+    except ValueError as error:
+        found.append(("xforward_from", str(error)))
+    if listener.proxy_protocol and listener.tls == "implicit":
+        found.append(("proxy_protocol", "goes with STARTTLS, not with implicit TLS"))
     if listener.tls == "none" and listener.authentication != "none":
         found.append(("authentication", "passwords are not taken without TLS: set tls"))
     return found

@@ -52,6 +52,8 @@ class Connection:
         self._next_hop = next_hop
         self.extensions = frozenset(client.esmtp_extensions)
         """EHLO keywords in lower case."""
+        self.forwarding = frozenset(client.esmtp_extensions.get("xforward", "").upper().split())
+        """XFORWARD attributes that the next hop takes from us."""
         self.messages = 0
         """Messages delivered over it."""
         self.used_at = monotonic()

@@ -20,7 +20,7 @@ from time import monotonic
 
 from smime_smtp_relay.config import NextHop
 from smime_smtp_relay.connection import Connection, NextHopUnavailable
-from smime_smtp_relay.envelope import MailCommand, RecipientCommand
+from smime_smtp_relay.envelope import UNKNOWN_CLIENT, ForwardedClient, MailCommand, RecipientCommand
 from smime_smtp_relay.replies import Reply
 
 __all__ = ["Pool", "Transaction"]
@@ -107,8 +107,10 @@ class Pool:
 class Transaction:
     """One mail transaction at the next hop. After `deliver` or `abandon` it is over."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, forwarded: ForwardedClient = UNKNOWN_CLIENT) -> None:
+        """`forwarded` is told to a next hop that wants to know where mail comes from (XFORWARD)."""
         self._pool = pool
+        self._forwarded = forwarded
         self._connection: Connection | None = None
         self._mail: MailCommand | None = None
         self._recipients: list[RecipientCommand] = []
@@ -177,11 +179,22 @@ class Transaction:
 
     async def _said(self, verb: bytes, command: MailCommand | RecipientCommand) -> Reply:
         connection = self._connected()
+        opened = verb != b"MAIL"
         try:
+            if not opened:
+                await self._forward(connection)
             return await connection.command(verb, command.encode(connection.extensions))
         except NextHopUnavailable as error:
-            connection = await self._reconnected(error, opened=verb != b"MAIL")
+            connection = await self._reconnected(error, opened=opened)
+            if not opened:
+                await self._forward(connection)
             return await connection.command(verb, command.encode(connection.extensions))
+
+    async def _forward(self, connection: Connection) -> None:
+        """Tell where the mail comes from; a next hop that does not believe us (5yz) is not asked again."""
+        argument = self._forwarded.encode(connection.forwarding)
+        if argument is not None and not (await connection.command(b"XFORWARD", argument)).positive:
+            connection.forwarding = frozenset()
 
     async def _reconnected(self, error: NextHopUnavailable, *, opened: bool = True) -> Connection:
         """Replace the lost connection, once, and bring the new one to where the old one was."""
@@ -194,6 +207,7 @@ class Transaction:
         self._connection = connection = await self._pool.acquire(fresh=True)
         if opened:
             assert self._mail is not None
+            await self._forward(connection)
             said = [(b"MAIL", self._mail.encode(connection.extensions))]
             said += [(b"RCPT", recipient.encode(connection.extensions)) for recipient in self._recipients]
             for verb, argument in said:

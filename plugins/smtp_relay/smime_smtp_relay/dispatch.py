@@ -180,7 +180,7 @@ class _Delivery:
             self._replies.update(dict.fromkeys(recipients, action.reply))
             return
         message = action.message if isinstance(action, Replace) else self._planned.message
-        transaction = Transaction(self._dispatcher._pool)  # noqa: SLF001 - see __init__
+        transaction = Transaction(self._dispatcher._pool, self._submission.order.forwarded)  # noqa: SLF001 - see __init__
         try:
             taken = await self._announced(transaction, recipients, parcel.redirect)
             if taken:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from smime_smtp_relay.replies import Reply
 
-__all__ = ["CommandRefused", "MailCommand", "RecipientCommand"]
+__all__ = ["UNKNOWN_CLIENT", "XFORWARD", "CommandRefused", "ForwardedClient", "MailCommand", "RecipientCommand"]
 
 
 class CommandRefused(Exception):
@@ -115,6 +115,45 @@ class RecipientCommand:
         if "dsn" in extensions:
             parts.extend(self.notification)
         return " ".join(parts).encode("utf-8")
+
+
+XFORWARD = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "SOURCE", "IDENT")
+"""Attributes of Postfix's XFORWARD extension."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardedClient:
+    """What a server in front of us says about the client that it has the mail from (Postfix's XFORWARD_README)."""
+
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Names and values (xtext) as they were written."""
+
+    @property
+    def address(self) -> str | None:
+        """The client's IP address, if it is told."""
+        value = dict(self.attributes).get("ADDR", "")
+        return value.removeprefix("IPV6:") if value and value != "[UNAVAILABLE]" else None
+
+    def including(self, argument: str | None) -> ForwardedClient:
+        """This and what follows `XFORWARD `; CommandRefused with a 501 where it is not right."""
+        found = dict(self.attributes)
+        for word in (argument or "").split():
+            name, equals, value = word.partition("=")
+            if name.upper() not in XFORWARD or not equals or len(value) > 255 or not _XTEXT.fullmatch(value):
+                raise CommandRefused(_bad_parameter(name.upper()[:20]))
+            found[name.upper()] = value
+        if not argument:
+            raise CommandRefused(Reply(code=501, enhanced="5.5.4", text="syntax: XFORWARD attribute=value ..."))
+        return ForwardedClient(attributes=tuple(found.items()))
+
+    def encode(self, offered: frozenset[str]) -> bytes | None:
+        """The argument for a next hop that takes these attributes; None where nothing is left to say."""
+        words = [f"{name}={value}" for name, value in self.attributes if name in offered]
+        return " ".join(words).encode("ascii") if words else None
+
+
+UNKNOWN_CLIENT = ForwardedClient()
+"""Nothing is told."""
 
 
 def _path_and_parameters(keyword: str, argument: str | None) -> tuple[str, dict[str, str | None]]:

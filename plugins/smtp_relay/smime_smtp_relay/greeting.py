@@ -16,11 +16,13 @@ import ssl
 from abc import abstractmethod
 from base64 import b64decode
 from collections import defaultdict
+from ipaddress import ip_address
 from typing import cast
 
 from aiosmtpd.smtp import MISSING, SMTP, AuthResult
 
 from smime_smtp_relay.config import Listener
+from smime_smtp_relay.envelope import XFORWARD
 from smime_smtp_relay.gateway import Gateway
 from smime_smtp_relay.logs import described
 from smime_smtp_relay.replies import Reply
@@ -33,10 +35,20 @@ _COMMAND_LENGTH = 2_048
 # Commands that do nothing may not be said for ever; mail commands may, on a kept connection.
 _CALLS = {"*": 1_000_000_000, "NOOP": 200, "VRFY": 50, "EXPN": 50, "HELP": 50, "EHLO": 50, "HELO": 50, "AUTH": 20}
 
+_PROXY_SECONDS = 5.0
+
 GOODBYE = Reply(code=421, enhanced="4.3.2", text="the service is shutting down")
 _LOCAL_ERROR = Reply(code=451, enhanced="4.3.0", text="local error")
 _TIMEOUT = Reply(code=421, enhanced="4.4.2", text="timeout")
 _TOO_MANY_SESSIONS = Reply(code=421, enhanced="4.7.0", text="too many connections")
+
+
+class _Hooks:
+    """What aiosmtpd asks its handler; everything else is in the session itself."""
+
+    async def handle_PROXY(self, server: GreetedSession, *_: object) -> bool:  # noqa: N802 - aiosmtpd's naming
+        """The load balancer has told who the client is."""
+        return server.admit()
 
 
 class GreetedSession(SMTP):
@@ -53,6 +65,8 @@ class GreetedSession(SMTP):
         self._implicit_tls = listener.tls == "implicit"
         self._offers_authentication = listener.authentication != "none"
         self._demands_authentication = listener.authentication == "required"
+        self._xforward_networks = listener.xforward_networks
+        self._proxied = listener.proxy_protocol
         self._admitted = False
         self._greeted = False
         self._draining = False
@@ -62,7 +76,7 @@ class GreetedSession(SMTP):
         self.command_size_limits = defaultdict(lambda: _COMMAND_LENGTH, AUTH=self.line_length_limit)
         self.command_size_limit = _COMMAND_LENGTH
         super().__init__(
-            object(),
+            _Hooks(),
             data_size_limit=limits.message_size,
             enable_SMTPUTF8=True,
             hostname=gateway.configuration.hostname,
@@ -72,6 +86,7 @@ class GreetedSession(SMTP):
             timeout=limits.command_timeout,
             auth_require_tls=not self._implicit_tls,
             command_call_limit=_CALLS,
+            proxy_protocol_timeout=_PROXY_SECONDS if self._proxied else None,
             loop=asyncio.get_running_loop(),
         )
         self.command_size_limits["AUTH"] = self.line_length_limit
@@ -81,8 +96,31 @@ class GreetedSession(SMTP):
     @property
     def client(self) -> str:
         """The client's IP address."""
-        peer: object = None if self.session is None else self.session.peer
+        session = self.session
+        if session is None:
+            return "unknown"
+        if session.proxy_data is not None and session.proxy_data.src_addr is not None:
+            return str(session.proxy_data.src_addr)
+        peer: object = session.peer
         return str(peer[0]) if isinstance(peer, tuple) else "unknown"
+
+    @property
+    def _may_forward(self) -> bool:
+        """Whether this client may say where mail comes from."""
+        if not self._xforward_networks:
+            return False
+        try:
+            address = ip_address(self.client)
+        except ValueError:
+            return False
+        return any(address in network for network in self._xforward_networks if network.version == address.version)
+
+    def admit(self) -> bool:
+        """Count the session, once its client is known; False where there are too many."""
+        self._admitted = self._gateway.entered(self)
+        if not self._admitted:
+            self._say_goodbye(_TOO_MANY_SESSIONS)
+        return self._admitted
 
     def drain(self) -> None:
         """Finish the running transaction, if there is one, and then say 421."""
@@ -112,12 +150,10 @@ class GreetedSession(SMTP):
             transport.close()
 
     async def _handle_client(self) -> None:
-        # Counted before the greeting, so that a flood of connections costs one line each.
-        self._admitted = self._gateway.entered(self)
-        if not self._admitted:
-            self._say_goodbye(_TOO_MANY_SESSIONS)
-            return
-        await super()._handle_client()
+        # Counted before the greeting, so that a flood of connections costs one line each. Behind a load balancer the
+        # client is known only after its line (`_Hooks`).
+        if self._proxied or self.admit():
+            await super()._handle_client()
 
     async def handle_exception(self, error: Exception) -> str:
         """Answer a programming or system error without telling the client about it."""
@@ -181,6 +217,8 @@ class GreetedSession(SMTP):
             lines.append("STARTTLS")
         if self._offers_authentication and self._secure and self._user is None:
             lines.append("AUTH PLAIN LOGIN")
+        if self._may_forward:
+            lines.append("XFORWARD " + " ".join(XFORWARD))
         return lines
 
     @property

@@ -15,6 +15,7 @@ from pathlib import Path
 from smime_engine import CmsSigner, Identity, load_identity
 from smime_engine.addresses import comparable_address, comparable_domain
 from smime_engine.certificate import Certificate
+from smime_engine.crypto.public_keys import KeyKind
 from smime_engine.errors import ConfigurationError, InvalidKey, UnsupportedAlgorithm
 from smime_smtp_relay.config import IdentityFile
 
@@ -37,6 +38,11 @@ class SigningIdentity:
     def certificate(self) -> Certificate:
         """The signer's certificate."""
         return self.identity.certificate
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a signature takes longer than handing it to a thread: RSA's, 0.3 to 0.7 ms."""
+        return self.certificate.public_key.kind is KeyKind.RSA
 
     def valid_at(self, now: datetime) -> bool:
         """Whether the certificate is in its period of validity."""

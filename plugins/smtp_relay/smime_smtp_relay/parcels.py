@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from smime_smtp_relay.actions import Action, Defer, Reject
-from smime_smtp_relay.envelope import MailCommand, RecipientCommand
+from smime_smtp_relay.envelope import UNKNOWN_CLIENT, ForwardedClient, MailCommand, RecipientCommand
 from smime_smtp_relay.incoming import has_bare_line_ends, with_normal_line_ends
 from smime_smtp_relay.replies import Reply
 from smime_smtp_relay.trace import hop_count
@@ -33,6 +33,8 @@ class Order:
     recipients: tuple[RecipientCommand, ...]
     user: str | None = None
     """Who logged in."""
+    forwarded: ForwardedClient = UNKNOWN_CLIENT
+    """Where the server in front of us has it from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -64,7 +65,10 @@ class OutboundPlanner:
         correspondents: Correspondents,
         rules: RuleBook,
         owns: Callable[[str, str], bool],
+        threads: ThreadPoolExecutor | None = None,
     ) -> None:
+        """`threads` sign with slow keys; None: that is done at once."""
+        self._threads = threads
         self._signing = signing
         self._signing_rules = signing.rules
         self._identities = identities
@@ -126,8 +130,12 @@ class OutboundPlanner:
 
         try:
             # Hashing, base64, ciphers and RSA release the GIL: other sessions go on meanwhile.
-            in_thread = len(outgoing.message) > self._signing.thread_above
-            message = await asyncio.to_thread(sealed) if in_thread else sealed()
+            if len(outgoing.message) > self._signing.thread_above:
+                message = await asyncio.to_thread(sealed)
+            elif self._threads is not None and outgoing.signer is not None and outgoing.signer.is_slow:
+                message = await asyncio.get_running_loop().run_in_executor(self._threads, sealed)
+            else:
+                message = sealed()
         except SmimeError as error:
             return for_error(error, self._signing)
         return Replace(message=message, reason=outgoing.reason)

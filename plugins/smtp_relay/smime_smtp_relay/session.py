@@ -20,7 +20,7 @@ from smime_smtp_relay.config import Listener
 from smime_smtp_relay.connection import NextHopUnavailable
 from smime_smtp_relay.delivery import Transaction
 from smime_smtp_relay.dispatch import Submission
-from smime_smtp_relay.envelope import CommandRefused, MailCommand, RecipientCommand
+from smime_smtp_relay.envelope import UNKNOWN_CLIENT, CommandRefused, MailCommand, RecipientCommand
 from smime_smtp_relay.gateway import Gateway
 from smime_smtp_relay.greeting import GOODBYE, GreetedSession
 from smime_smtp_relay.incoming import IncomingMessage
@@ -46,6 +46,7 @@ class RelaySession(GreetedSession):
         self._recipients: list[RecipientCommand] = []
         self._lmtp = listener.protocol == "lmtp"
         self._direction = listener.direction
+        self._forwarded = UNKNOWN_CLIENT
         self._held = 0
         super().__init__(gateway, listener, tls)
 
@@ -78,7 +79,7 @@ class RelaySession(GreetedSession):
         except CommandRefused as refused:
             await self._answer(refused.reply)
             return
-        self._transaction = Transaction(self._gateway.pool)
+        self._transaction = Transaction(self._gateway.pool, self._forwarded)
         self._mail = command
         reply = await self._next_hop(self._transaction.mail(command))
         await self._answer(reply)
@@ -133,6 +134,19 @@ class RelaySession(GreetedSession):
         if self._draining:
             self._say_goodbye(GOODBYE)
 
+    async def smtp_XFORWARD(self, argument: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
+        """XFORWARD: where the server in front of us has the next message from (Postfix's XFORWARD_README)."""
+        try:
+            if not self._may_forward:
+                raise CommandRefused(Reply(code=550, enhanced="5.7.1", text="not from here"))  # noqa: TRY301
+            if self._in_transaction:
+                raise CommandRefused(Reply(code=503, enhanced="5.5.1", text="not within a transaction"))  # noqa: TRY301
+            self._forwarded = self._forwarded.including(argument)
+        except CommandRefused as refused:
+            await self._answer(refused.reply)
+        else:
+            await self.push("250 2.0.0 OK")
+
     async def smtp_RSET(self, argument: str | None) -> None:  # noqa: N802 - aiosmtpd's naming
         """RSET."""
         if argument:
@@ -179,6 +193,7 @@ class RelaySession(GreetedSession):
         transaction, self._transaction = self._transaction, None
         self._mail = None
         self._recipients = []
+        self._forwarded = UNKNOWN_CLIENT
         if transaction is not None:
             await transaction.abandon()
 
@@ -228,7 +243,9 @@ class RelaySession(GreetedSession):
             identifier=new_identifier(),
         )
         submission = Submission(
-            order=Order(message=message, mail=self._mail, recipients=recipients, user=self._user),
+            order=Order(
+                message=message, mail=self._mail, recipients=recipients, user=self._user, forwarded=self._forwarded
+            ),
             arrival=arrival,
             transaction=self._transaction,
             wanted=lambda: self.transport is not None and not self.transport.is_closing(),
