@@ -25,7 +25,6 @@ class Origin(Enum):
     PINNED = "pinned by an administrator or user"
     USER_SMIME_CERTIFICATE = "userSMIMECertificate"
     USER_CERTIFICATE = "userCertificate"
-    GAL = "global address list"
     SIGNED_MAIL = "signed mail"
     SMIMEA = "SMIMEA record"
     FILE = "file"
