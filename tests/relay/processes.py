@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import Process
+from contextlib import suppress
 from pathlib import Path
 
 from tests.surroundings import REPOSITORY
@@ -57,6 +58,15 @@ class RelayProcess:
     async def kill(self) -> None:
         """SIGKILL: no goodbye, no cleaning up."""
         await self._end(signal.SIGKILL)
+
+    def kill_workers(self) -> None:
+        """SIGKILL for every worker; the process above starts new ones."""
+        assert self.process is not None
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
     async def stop(self) -> int:
         """SIGTERM; the exit status."""

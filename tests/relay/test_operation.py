@@ -26,7 +26,8 @@ MESSAGE = b"From: alice@example.org\r\nSubject: x\r\n\r\nHello\r\n"
 
 
 def events(relay: RelayProcess, name: str) -> list[dict]:
-    return [entry for line in relay.log.read_text().splitlines() if (entry := json.loads(line))["event"] == name]
+    whole = [line for line in relay.log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [entry for line in whole if (entry := json.loads(line))["event"] == name]
 
 
 async def until(condition) -> None:
