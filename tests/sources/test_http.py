@@ -464,7 +464,8 @@ async def test_disk_is_shared_and_survives(server: WebServer, clock: Clock, tmp_
 def _damage_all(folder: Path, damage: bytes | str) -> None:
     for path in folder.glob("*.cache"):
         data = path.read_bytes()
-        path.write_bytes(damage if isinstance(damage, bytes) else data[:-1] if damage == "cut" else data[:-1] + b"!")
+        other = data[:-1] + bytes([data[-1] ^ 1])  # certainly not what it was
+        path.write_bytes(damage if isinstance(damage, bytes) else data[:-1] if damage == "cut" else other)
 
 
 @pytest.mark.parametrize("damage", [b"", b"junk", "cut", "other"], ids=["empty", "junk", "cut", "other content"])
