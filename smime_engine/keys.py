@@ -14,7 +14,7 @@ Standards: RFC 5652 section 10.2.4 (issuerAndSerialNumber), RFC 5280 section 4.2
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,7 +25,7 @@ from smime_engine.crypto.pkcs12 import load_pkcs12
 from smime_engine.crypto.private_keys import load_private_key, pem_blocks, private_key_from_pem, private_key_info
 from smime_engine.crypto.public_keys import public_key_of, same_public_key
 from smime_engine.crypto.signature_algorithms import SignatureScheme
-from smime_engine.crypto.signing import sign
+from smime_engine.crypto.signing import sign, signing_function
 from smime_engine.errors import InvalidKey, MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.names import comparable_name
@@ -69,6 +69,10 @@ class InMemoryKey:
     def sign(self, data: bytes | memoryview, scheme: SignatureScheme) -> bytes:
         """Sign `data`, or the digest that it is when `scheme.prehashed`. Raises UnsupportedAlgorithm."""
         return sign(self._native, data, scheme)
+
+    def signing_function(self, scheme: SignatureScheme) -> Callable[[bytes | memoryview], bytes]:
+        """`sign` for one scheme, with everything looked up once. Raises UnsupportedAlgorithm, now or when called."""
+        return signing_function(self._native, scheme)
 
     def unwrap(self, wrapped: WrappedSecret) -> bytes:
         """Recover the secret of a recipient info. Raises DecryptionFailed, whatever the reason."""

@@ -18,6 +18,7 @@ Standards: RFC 5652 section 5 (versions: 5.1), RFC 8551 section 2.5, RFC 6211, R
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -40,7 +41,7 @@ from smime_engine.crypto.signature_algorithms import (
 from smime_engine.crypto.signing import digest as compute_digest
 from smime_engine.crypto.signing import digest_constructor
 from smime_engine.errors import InvalidKey, UnsupportedAlgorithm
-from smime_engine.keys import PrivateKey
+from smime_engine.keys import InMemoryKey, PrivateKey
 
 __all__ = ["CmsSigner", "SignedAttributes"]
 
@@ -118,7 +119,7 @@ class CmsSigner:
         self._around_digest: _AroundDigest = _NEVER
         self._usual = None
         if self.attributes is not None and self.attributes.signing_time:
-            self._usual = digest_constructor(self.digest), self.key.sign, self.scheme, self._frames
+            self._usual = digest_constructor(self.digest), _signing_function(self.key, self.scheme), self._frames
 
     @property
     def micalg(self) -> str:
@@ -136,12 +137,12 @@ class CmsSigner:
         if usual is None or not detached or content_type is not oids.ID_DATA:
             return self._message(self.signer_info_of(content, now=now, content_type=content_type), content,
                                  detached=detached, content_type=content_type)  # fmt: skip
-        constructor, key_sign, scheme, frames = usual
+        constructor, key_sign, frames = usual
         first, last, before, behind, skip = self._around_digest
         if not first <= now <= last:
             first, last, before, behind, skip = self._attributes_around_digest(now)
-        encoded = b"".join((before, constructor(content).digest(), behind))
-        signature = key_sign(encoded, scheme)
+        encoded = before + constructor(content).digest() + behind
+        signature = key_sign(encoded)
         frame = frames.get((len(signature), len(encoded)))
         if frame is None:
             return self._first_message(encoded, signature, skip)
@@ -291,6 +292,12 @@ _NEVER: _AroundDigest = datetime.max.replace(tzinfo=UTC), datetime.min.replace(t
 
 _Layout = tuple[bytes, bytes, bytes, int]
 """Signed attributes before the time, between time and digest (or empty: no time), behind the digest; header size."""
+
+
+def _signing_function(key: PrivateKey, scheme: SignatureScheme) -> Callable[[Octets], bytes]:
+    if isinstance(key, InMemoryKey):
+        return key.signing_function(scheme)
+    return lambda data: key.sign(data, scheme)
 
 
 def _scheme(key: PublicKey, digest: str, *, pss: bool) -> SignatureScheme:

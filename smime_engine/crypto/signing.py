@@ -33,6 +33,7 @@ __all__ = [
     "digest_context",
     "load_public_key",
     "sign",
+    "signing_function",
     "verify",
 ]
 
@@ -119,37 +120,58 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha3-512": hashes.SHA3_512(),
 }
 _PREHASHED = {name: utils.Prehashed(algorithm) for name, algorithm in _HASHES.items()}
-_ECDSA = {name: ec.ECDSA(algorithm) for name, algorithm in _HASHES.items()}
 # ECDSA and DSA see only the digest's octets, so that any digest of the size stands in for one that OpenSSL has no
 # name for in this place (SHAKE, RFC 8702 section 3.2.2).
-_PREHASHED_BY_SIZE = {DIGESTS[name].size: algorithm for name, algorithm in reversed(_PREHASHED.items())}
+_ECDSA_BY_SIZE = {DIGESTS[name].size: ec.ECDSA(algorithm) for name, algorithm in reversed(_PREHASHED.items())}
 _PKCS1V15 = padding.PKCS1v15()
 _ECDSA_FAMILY, _RSA_FAMILY = Family.ECDSA, Family.RSA  # members of an Enum are slow to look up in Python 3.11
 
 
-def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
-    """Sign `data` (its digest, when the scheme is `prehashed`) with a private key object of `cryptography`.
+def signing_function(native: Any, scheme: SignatureScheme) -> Callable[[Octets], bytes]:
+    """What signs data (its digest, when the scheme is `prehashed`) with a private key object of `cryptography`.
 
-    Raises UnsupportedAlgorithm where the key cannot do it: another kind of key, a modulus too short for the digest.
+    For whoever signs often: everything is looked up once. Raises UnsupportedAlgorithm where the kind of key cannot do
+    it; what is returned raises it too, for a modulus too short for the digest.
     """
+    if scheme.family is Family.DSA:
+        raise UnsupportedAlgorithm(scheme.name, purpose="signature (for signing)")
+    native_sign = getattr(native, "sign", None)
+    if native_sign is None:
+        raise UnsupportedAlgorithm(scheme.name, purpose="signature (with this key)")
+    parameters = _parameters(scheme)
+
+    def sign_data(data: Octets) -> bytes:
+        try:
+            signature: bytes = native_sign(data, *parameters)
+        except _NOT_WITH_THIS_KEY as error:
+            raise UnsupportedAlgorithm(scheme.name, purpose="signature (with this key)") from error
+        return signature
+
+    if scheme.family is not _ECDSA_FAMILY or scheme.prehashed:
+        return sign_data
+    # hashlib takes less time for a digest than the primitive does, and knows more digests.
+    constructor = _CONSTRUCTORS[cast("Digest", scheme.digest).name]
+    return lambda data: sign_data(constructor(data).digest())
+
+
+_NOT_WITH_THIS_KEY = (ValueError, TypeError, AttributeError, exceptions.UnsupportedAlgorithm)
+
+
+def _parameters(scheme: SignatureScheme) -> tuple[Any, ...]:
+    """What `cryptography` wants beside the data to sign."""
     family = scheme.family
-    try:
-        if family is _ECDSA_FAMILY:
-            algorithm = None if scheme.prehashed else _ECDSA.get(cast("Digest", scheme.digest).name)
-            if algorithm is None:
-                data, algorithm = _elliptic(data, scheme)
-            signature = native.sign(data, algorithm)
-        elif family is _RSA_FAMILY:
-            signature = native.sign(data, _PKCS1V15, _hash(scheme))
-        elif family is Family.RSA_PSS:
-            signature = native.sign(data, _pss(scheme), _hash(scheme))
-        elif family is Family.DSA:
-            raise UnsupportedAlgorithm(scheme.name, purpose="signature (for signing)")
-        else:
-            signature = native.sign(data)
-    except (ValueError, TypeError, AttributeError, exceptions.UnsupportedAlgorithm) as error:
-        raise UnsupportedAlgorithm(scheme.name, purpose="signature (with this key)") from error
-    return cast("bytes", signature)
+    if family is _ECDSA_FAMILY:
+        return (_ECDSA_BY_SIZE[cast("Digest", scheme.digest).size],)
+    if family is _RSA_FAMILY:
+        return _PKCS1V15, _hash(scheme)
+    if family is Family.RSA_PSS:
+        return _pss(scheme), _hash(scheme)
+    return ()
+
+
+def sign(native: Any, data: Octets, scheme: SignatureScheme) -> bytes:
+    """Sign `data` once; else as `signing_function`."""
+    return signing_function(native, scheme)(data)
 
 
 def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureScheme) -> bool:
@@ -164,8 +186,9 @@ def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureSch
     native = key.native
     try:
         if family is _ECDSA_FAMILY:
-            data, algorithm = _elliptic(data, scheme)
-            native.verify(signature, data, algorithm)
+            if not scheme.prehashed:
+                data = _CONSTRUCTORS[cast("Digest", scheme.digest).name](data).digest()
+            native.verify(signature, data, *_parameters(scheme))
         elif family is _RSA_FAMILY:
             native.verify(signature, data, _PKCS1V15, _hash(scheme))
         elif family is Family.RSA_PSS:
@@ -181,17 +204,6 @@ def verify(key: PublicKey, signature: Octets, data: Octets, scheme: SignatureSch
     except (ValueError, OverflowError):  # a salt or digest too long for the modulus, no DER in an ECDSA signature
         return False
     return True
-
-
-def _elliptic(data: Octets, scheme: SignatureScheme) -> tuple[Octets, ec.ECDSA]:
-    algorithm = scheme.digest
-    assert algorithm is not None
-    if not scheme.prehashed:
-        known = _ECDSA.get(algorithm.name)
-        if known is not None:
-            return data, known
-        data = digest(algorithm, data)
-    return data, ec.ECDSA(_PREHASHED_BY_SIZE[algorithm.size])
 
 
 def _hash(scheme: SignatureScheme) -> Any:

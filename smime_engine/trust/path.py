@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
@@ -89,8 +90,7 @@ def validate_path(  # noqa: PLR0913 - the inputs of RFC 5280 section 6.1.1, and 
     return _validate(leaf, collection, tuple(pool), now, question, {})
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(NamedTuple):
     """The arguments of `validate_path` that are handed on together."""
 
     purpose: Purpose
@@ -114,8 +114,9 @@ def _validate(
     for path in _paths(leaf, pool, collection, purpose, options):
         problems = (
             *path.problems,
-            *_dated_problems(path, now, question.present),
-            *_address_problems(leaf, question.address),
+            *(() if path.valid_from <= now <= path.valid_until else _dated_problems(path, now)),
+            *(() if question.present is None else _problems_since(path, now, question.present)),
+            *(() if question.address is None else _address_problems(leaf, question.address)),
             *_pin_problems(path, collection),
         )
         wanted: tuple[Wanted, ...] = ()
@@ -134,15 +135,14 @@ def _validate(
             now=now,
             forgiven=options.forgiven,
         )
-        if report.verdict is Verdict.VALID:
+        if not problems or report.verdict is Verdict.VALID:
             return report
         if not path.anchored:
             dead_ends.append(path)
         if best is None or _rank(report) < _rank(best):
             best = report
     assert best is not None  # a search has at least one chain, be it the leaf alone
-    return replace(
-        best,
+    return best._replace(
         problems=tuple(_with_failure(found, question.evidence) for found in best.problems),
         wanted=(*best.wanted, *_missing_issuers(dead_ends)),
     )
@@ -247,22 +247,28 @@ def _rank(report: PathReport) -> tuple[int, bool, int, int]:
 # --- what depends on the clock and on the question
 
 
-def _dated_problems(path: StaticPath, now: datetime, present: datetime | None) -> Iterator[PathProblem]:
+def _dated_problems(path: StaticPath, now: datetime) -> Iterator[PathProblem]:
     """Validity, to the second and inclusive at both ends (RFC 5280 section 4.1.2.5)."""
     second = now.replace(microsecond=0)
-    if path.valid_from > now or path.valid_until < second:
-        for certificate in path.chain:
-            if certificate.not_before > now:
-                detail = f"valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC"
-                yield PathProblem(certificate=certificate, problem=Problem.NOT_YET_VALID, detail=detail)
-            elif certificate.not_after < second:
-                detail = f"valid until {certificate.not_after:%Y-%m-%d %H:%M} UTC"
-                yield PathProblem(certificate=certificate, problem=Problem.EXPIRED, detail=detail)
-    if present is not None and path.valid_until < present:
+    for certificate in path.chain:
+        if certificate.not_before > now:
+            detail = f"valid from {certificate.not_before:%Y-%m-%d %H:%M} UTC"
+            yield PathProblem(certificate=certificate, problem=Problem.NOT_YET_VALID, detail=detail)
+        elif certificate.not_after < second:
+            yield PathProblem(certificate=certificate, problem=Problem.EXPIRED, detail=_until(certificate))
+
+
+def _problems_since(path: StaticPath, now: datetime, present: datetime) -> Iterator[PathProblem]:
+    """What was valid at the time that is judged for, and has expired since."""
+    if path.valid_until < present:
+        second = now.replace(microsecond=0)
         for certificate in path.chain:
             if second <= certificate.not_after < present:
-                detail = f"valid until {certificate.not_after:%Y-%m-%d %H:%M} UTC"
-                yield PathProblem(certificate=certificate, problem=Problem.EXPIRED_SINCE, detail=detail)
+                yield PathProblem(certificate=certificate, problem=Problem.EXPIRED_SINCE, detail=_until(certificate))
+
+
+def _until(certificate: Certificate) -> str:
+    return f"valid until {certificate.not_after:%Y-%m-%d %H:%M} UTC"
 
 
 def _pin_problems(path: StaticPath, collection: TrustCollection) -> Iterator[PathProblem]:
@@ -271,8 +277,8 @@ def _pin_problems(path: StaticPath, collection: TrustCollection) -> Iterator[Pat
         yield PathProblem(certificate=path.chain[0], problem=Problem.PIN_MISMATCH, detail=f"pins of {pin.name}")
 
 
-def _address_problems(leaf: Certificate, address: str | None) -> Iterator[PathProblem]:
-    if address is not None and not leaf.names_address(address):
+def _address_problems(leaf: Certificate, address: str) -> Iterator[PathProblem]:
+    if not leaf.names_address(address):
         detail = f"it names {', '.join(leaf.addresses) or 'no address'}, not {address}"
         yield PathProblem(certificate=leaf, problem=Problem.ADDRESS_MISMATCH, detail=detail)
 

@@ -7,10 +7,10 @@ Standards: RFC 5280 section 6.1.1 (inputs) and 6.1.6 (outputs).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from smime_engine.asn1 import oids
 from smime_engine.certificate import Certificate
@@ -100,9 +100,11 @@ class PathProblem:
         return f"{self.certificate.subject or 'certificate without subject'}: {self.problem.text}{detail}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathReport:
-    """The answer about one certificate path. It has no truth value: compare `verdict`."""
+class PathReport(NamedTuple):
+    """The answer about one certificate path. It has no truth value: compare `verdict`.
+
+    A NamedTuple, because making a frozen dataclass of eight fields would be a quarter of a warm validation.
+    """
 
     chain: tuple[Certificate, ...]
     """The leaf first, the trust anchor last; where none was reached, as far as the most promising path went."""
@@ -118,7 +120,7 @@ class PathReport:
     """The certificate policies, dotted, that the path and the caller agree on (user-constrained-policy-set)."""
 
     purpose: Purpose = Purpose.ANY
-    now: datetime | None = field(default=None, repr=False)
+    now: datetime | None = None
     """The time that the path was judged for."""
 
     forgiven: frozenset[Problem] = frozenset()
@@ -126,7 +128,7 @@ class PathReport:
     @property
     def verdict(self) -> Verdict:
         """VALID where nothing that counts is against the path."""
-        return verdict_of((found.problem for found in self.problems), forgiven=self.forgiven)
+        return verdict_of([found.problem for found in self.problems], forgiven=self.forgiven)
 
     def problems_of(self, certificate: Certificate) -> tuple[PathProblem, ...]:
         """The problems of one certificate of the chain."""
