@@ -45,6 +45,9 @@ class Limits:
     signers: int = 64
     """SignerInfos of one SignedData: each costs a public-key operation."""
 
+    attestations: int = 16
+    """Countersignatures and time stamps of one signer, those of countersignatures included: each costs one or two."""
+
     certificates: int = 1_000
     """Certificates inside one SignedData."""
 

@@ -65,6 +65,7 @@ class Problem(Enum):
     WEAK_CONTENT_CIPHER = (_INFO, "the content is encrypted with a cipher that is broken or has a short key")
 
     # Time stamps (RFC 3161) and receipts (RFC 2634)
+    ATTESTATION_MALFORMED = (_INFO, "a countersignature or time stamp cannot be read, or there are too many")
     TIMESTAMP_MALFORMED = (_NO, "the time stamp breaks the rules of RFC 3161")
     TIMESTAMP_MISMATCH = (_NO, "the time stamp was made for something else")
     RECEIPT_MISMATCH = (_NO, "the receipt is for another message")

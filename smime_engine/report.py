@@ -10,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import NoReturn
 
 from smime_engine.certificate import Certificate
+from smime_engine.cms.ess import SecurityServices, security_services
 from smime_engine.cms.recipients import RecipientDescription, RecipientIdentifier
 from smime_engine.cms.signed import SignerCheck, SignerInfo
+from smime_engine.cms.timestamp import TimestampCheck
 from smime_engine.errors import NotValid
 from smime_engine.mime.header_protection import HeaderReport, read_header
 from smime_engine.mime.parse import Entity
 from smime_engine.problems import Finding, Problem, Verdict, verdict_of
+from smime_engine.trust.history import ValidationTime
 from smime_engine.trust.path import PathReport
 from smime_engine.trust.wanted import Wanted
 
@@ -32,12 +36,58 @@ __all__ = [
     "OutsidePart",
     "SignatureReport",
     "SignedLayer",
+    "TimestampReport",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TimestampReport:
+    """A time stamp of a signature (RFC 3161). It counts neither for nor against the signature that it stands by."""
+
+    check: TimestampCheck
+    """What the cryptographic check of the token found, and what the token says."""
+
+    findings: tuple[Finding, ...]
+    path: PathReport | None
+    """The path of the authority's certificate; None when there is no certificate or no trust was given."""
+
+    forgiven: frozenset[Problem] = frozenset()
+
+    @property
+    def moment(self) -> datetime | None:
+        """When the signature existed at the latest, the stated accuracy included (aware, UTC); None if unreadable."""
+        moment, accuracy = self.check.moment, self.check.accuracy
+        return moment if moment is None or accuracy is None else moment + accuracy
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The authority's certificate; None when nobody had it."""
+        return None if self.check.signer is None else self.check.signer.certificate
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Every problem once: the token, its signature, the authority's path."""
+        own = (finding.problem for finding in (*self.check.findings, *self.findings))
+        path = () if self.path is None else (problem.problem for problem in self.path.problems)
+        return tuple(dict.fromkeys((*own, *path)))
+
+    @property
+    def verdict(self) -> Verdict:
+        """VALID only when token, signature and authority have nothing against them: then the moment is proven."""
+        return verdict_of(self.problems, forgiven=self.forgiven)
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        """What could turn an UNKNOWN into an answer when it is fetched and given."""
+        return () if self.path is None else self.path.wanted
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a time-stamp report has no truth value: compare its verdict")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignatureReport:
-    """One signature of one signed layer."""
+    """One signature of one signed layer, or a countersignature of one."""
 
     signer: SignerInfo = field(repr=False)
     """The signer as the message names it."""
@@ -56,6 +106,13 @@ class SignatureReport:
 
     forgiven: frozenset[Problem] = frozenset()
     """Problems that the caller's policy tolerates: reported, but not counted in the verdict."""
+
+    judged_at: ValidationTime | None = None
+    """The moment that the path was judged for where a time stamp moved it; None for the moment of the caller."""
+
+    timestamps: tuple[TimestampReport, ...] = ()
+    countersignatures: tuple[SignatureReport, ...] = ()
+    """Signatures over this signature (RFC 5652 section 11.4). They count neither for nor against it."""
 
     @property
     def certificate(self) -> Certificate | None:
@@ -95,9 +152,16 @@ class SignatureReport:
         return verdict_of(self.problems, forgiven=self.forgiven)
 
     @property
+    def services(self) -> SecurityServices:
+        """What the signer asks for and says by the attributes of RFC 2634; decoded at each access."""
+        return security_services(self.check)
+
+    @property
     def wanted(self) -> tuple[Wanted, ...]:
         """What could turn an UNKNOWN into an answer when it is fetched and given."""
-        return () if self.path is None else self.path.wanted
+        own = () if self.path is None else self.path.wanted
+        others = [*[stamp.wanted for stamp in self.timestamps], *[other.wanted for other in self.countersignatures]]
+        return (*own, *chain.from_iterable(others)) if others else own
 
     def __bool__(self) -> NoReturn:
         raise TypeError("a signature report has no truth value: compare its verdict")

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from smime_engine.cms.ess import SecurityLabel, SecurityServices
 from smime_engine.cms.recipients import RecipientDescription
 from smime_engine.mime.header_protection import HeaderReport
 from smime_engine.problems import Verdict
@@ -22,6 +23,7 @@ from smime_engine.report import (
     OpenedMessage,
     SignatureReport,
     SignedLayer,
+    TimestampReport,
 )
 from smime_engine.trust.wanted import Crl, Issuer, Ocsp, Wanted
 
@@ -140,6 +142,74 @@ def _signature(signature: SignatureReport) -> dict[str, Any]:
         "signing_time": None if signature.signing_time is None else signature.signing_time.isoformat(),
         "sender_bound": signature.sender_bound,
         "chain": [] if path is None else [link.subject for link in path.chain],
+        **_attested(signature),
+    }
+
+
+def _attested(signature: SignatureReport) -> dict[str, Any]:
+    """What few signatures have: time stamps, countersignatures, security services; each key only where it is."""
+    found: dict[str, Any] = {}
+    if signature.judged_at is not None:
+        at = signature.judged_at
+        found["judged_at"] = {"moment": at.moment.isoformat(), "reason": at.reason.value, "authority": at.authority}
+    if signature.timestamps:
+        found["timestamps"] = [_timestamp(stamp) for stamp in signature.timestamps]
+    if signature.countersignatures:
+        found["countersignatures"] = [_signature(other) for other in signature.countersignatures]
+    if signature.services != SecurityServices():
+        found["services"] = _services(signature.services)
+    return found
+
+
+def _timestamp(stamp: TimestampReport) -> dict[str, Any]:
+    check, certificate = stamp.check, stamp.certificate
+    return {
+        "verdict": stamp.verdict.value,
+        "problems": [problem.name for problem in stamp.problems],
+        "moment": None if check.moment is None else check.moment.isoformat(),
+        "accuracy_seconds": None if check.accuracy is None else check.accuracy.total_seconds(),
+        "policy": check.policy,
+        "authority": None if certificate is None else certificate.subject,
+    }
+
+
+def _services(services: SecurityServices) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    request, hint = services.receipt_request, services.content_hint
+    if request is not None:
+        found["receipt_request"] = {
+            "identifier": request.identifier.hex(),
+            "send_to": list(request.send_to),
+            "wanted_from": None if request.wanted_from is None else list(request.wanted_from),
+            "first_tier_only": request.first_tier_only,
+        }
+    if services.label is not None:
+        found["label"] = _label(services.label)
+    if services.equivalent_labels:
+        found["equivalent_labels"] = [_label(label) for label in services.equivalent_labels]
+    if services.list_history:
+        found["mailing_lists"] = [
+            {
+                "list": entry.list_identifier.hex(),
+                "moment": entry.moment.isoformat(),
+                "receipts": entry.receipts or "as-requested",
+                "receipt_addresses": list(entry.receipt_addresses),
+            }
+            for entry in services.list_history
+        ]
+    if hint is not None:
+        found["content_hint"] = {"content_type": hint.content_type, "description": hint.description}
+    if services.malformed:
+        found["malformed"] = list(services.malformed)
+    return found
+
+
+def _label(label: SecurityLabel) -> dict[str, Any]:
+    return {
+        "policy": label.policy,
+        "classification": label.classification,
+        "privacy_mark": label.privacy_mark,
+        "categories": [{"type": kind, "value": value.hex()} for kind, value in label.categories],
     }
 
 
@@ -222,6 +292,43 @@ def _signature_lines(signature: SignatureReport) -> Iterator[str]:
     yield f"  {signature.algorithm} with {signature.digest}{claimed}"
     for name, text, subject in _details(signature):
         yield f"  {name}: {printable(text)}{'' if subject is None else f' [{printable(subject)}]'}"
+    if signature.judged_at is not None:
+        yield f"  judged for {signature.judged_at.moment:%Y-%m-%d %H:%M:%S} UTC: {signature.judged_at.reason.value}"
+    for stamp in signature.timestamps:
+        yield from (f"  {line}" for line in _timestamp_lines(stamp))
+    for other in signature.countersignatures:
+        first, *rest = _signature_lines(other)
+        yield f"  countersigned: {first}"
+        yield from (f"  {line}" for line in rest)
+    yield from (f"  {line}" for line in _service_lines(signature.services))
+
+
+def _timestamp_lines(stamp: TimestampReport) -> Iterator[str]:
+    check, certificate = stamp.check, stamp.certificate
+    moment = "at no readable time" if check.moment is None else f"{check.moment:%Y-%m-%d %H:%M:%S} UTC"
+    by = "" if certificate is None else f" by {printable(certificate.subject)}"
+    yield f"time stamp: {stamp.verdict.value}, {moment}{by}"
+    yield from (f"  {problem.name}: {problem.text}" for problem in stamp.problems)
+
+
+_CLASSIFICATIONS = ("unmarked", "unclassified", "restricted", "confidential", "secret", "top secret")
+
+
+def _service_lines(services: SecurityServices) -> Iterator[str]:
+    request, label, hint = services.receipt_request, services.label, services.content_hint
+    if request is not None:
+        who = "everybody" if request.wanted_from is None else ", ".join(request.wanted_from)
+        yield f"receipt wanted from {printable(who)}, to {printable(', '.join(request.send_to))}"
+    for entry in filter(None, (label, *services.equivalent_labels)):
+        known = entry.classification is not None and entry.classification < len(_CLASSIFICATIONS)
+        level = _CLASSIFICATIONS[entry.classification or 0] if known else f"classification {entry.classification}"
+        mark = f", {printable(entry.privacy_mark)}" if entry.privacy_mark else ""
+        yield f"security label: {level} under policy {entry.policy}{mark}"
+    for expansion in services.list_history:
+        yield f"went through a mailing list at {expansion.moment:%Y-%m-%d %H:%M:%S} UTC"
+    if hint is not None:
+        yield f"content hint: {hint.content_type} {printable(hint.description)}".rstrip()
+    yield from (f"cannot be read: {name}" for name in services.malformed)
 
 
 def printable(text: str) -> str:

@@ -12,12 +12,14 @@ Standards: RFC 2634 sections 2.7 (ReceiptRequest), 2.9 (ContentHints), 3.2 (ESSS
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from smime_engine.addresses import same_address
 from smime_engine.asn1 import ber, der, oids
 from smime_engine.cms.attributes import decode_octets, decode_time
+from smime_engine.cms.signer_check import SignerCheck
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.general_names import NameForm, general_names_in
 from smime_engine.limits import DEFAULT_LIMITS, Limits
@@ -27,6 +29,7 @@ __all__ = [
     "ListExpansion",
     "ReceiptRequest",
     "SecurityLabel",
+    "SecurityServices",
     "decode_content_hint",
     "decode_equivalent_labels",
     "decode_list_history",
@@ -34,6 +37,7 @@ __all__ = [
     "decode_security_label",
     "encode_receipt_request",
     "encode_security_label",
+    "security_services",
 ]
 
 
@@ -99,6 +103,32 @@ class ContentHint(NamedTuple):
     """Dotted type of the innermost content."""
 
     description: str = ""
+
+
+class SecurityServices(NamedTuple):
+    """All of these that a signature carries; None and empty where it does not."""
+
+    receipt_request: ReceiptRequest | None = None
+    label: SecurityLabel | None = None
+    equivalent_labels: tuple[SecurityLabel, ...] = ()
+    list_history: tuple[ListExpansion, ...] = ()
+    content_hint: ContentHint | None = None
+    malformed: tuple[str, ...] = ()
+    """Names of attributes that are there and cannot be read: whoever must obey a label cannot obey this one."""
+
+
+def security_services(check: SignerCheck) -> SecurityServices:
+    """Decode what a signer says by signed attributes. Never raises: what cannot be read is named."""
+    found: dict[str, Any] = {}
+    malformed = []
+    for field, (type_, decode) in _DECODERS.items():
+        value = check.value_of(type_)
+        if value is not None:
+            try:
+                found[field] = decode(value)
+            except MalformedMessage:
+                malformed.append(type_.name)
+    return SecurityServices(**found, malformed=tuple(malformed))
 
 
 # -------------------------------------------------------------------------------------------------- receipt requests
@@ -261,3 +291,12 @@ def _children(value: bytes, expected: str, limits: Limits = DEFAULT_LIMITS) -> l
     if len(fields) > limits.attributes:
         raise LimitExceeded("attributes", limits.attributes, offset=start)
     return fields
+
+
+_DECODERS: dict[str, tuple[oids.Oid, Callable[..., Any]]] = {
+    "receipt_request": (oids.ID_AA_RECEIPT_REQUEST, decode_receipt_request),
+    "label": (oids.ID_AA_SECURITY_LABEL, decode_security_label),
+    "equivalent_labels": (oids.ID_AA_EQUIVALENT_LABELS, decode_equivalent_labels),
+    "list_history": (oids.ID_AA_ML_EXPAND_HISTORY, decode_list_history),
+    "content_hint": (oids.ID_AA_CONTENT_HINT, decode_content_hint),
+}

@@ -3,7 +3,10 @@
 Does: hold what the caller knows about the world (`Judge`) and make a `SignatureReport` of each signer. Does not: find
 the SignedData or its content (`opening.py`, `streaming.py`).
 
-Standards: RFC 5652 section 5.6, RFC 8550, RFC 8551 section 3.
+The path is judged for the caller's moment. Where the caller did not ask for one in the past, a valid time stamp moves
+it to when the signature provably existed (`trust/history.py`, decision 0055).
+
+Standards: RFC 5652 section 5.6, RFC 8550, RFC 8551 section 3, RFC 3161 appendix B.
 """
 
 from __future__ import annotations
@@ -11,16 +14,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from smime_engine.certificate import Certificate
 from smime_engine.cms.signed import ContentDigests, SignedData, SignerInfo, signer_certificates, verify_signer
+from smime_engine.engine.attestations import Attestations
 from smime_engine.engine.sender import Sender
 from smime_engine.errors import MalformedMessage
 from smime_engine.limits import DEFAULT_LIMITS, Limits
-from smime_engine.problems import Finding, Problem
+from smime_engine.problems import Finding, Problem, Verdict
 from smime_engine.report import SignatureReport
 from smime_engine.trust.collection import TrustCollection
-from smime_engine.trust.path import DEFAULT_OPTIONS, NO_EVIDENCE, Evidence, PathOptions, Purpose, validate_path
+from smime_engine.trust.history import Reason, TrustedTime, ValidationTime, validation_time
+from smime_engine.trust.path import (
+    DEFAULT_OPTIONS,
+    NO_EVIDENCE,
+    Evidence,
+    PathOptions,
+    PathReport,
+    Purpose,
+    validate_path,
+)
 
 __all__ = ["Judge"]
 
@@ -76,24 +90,25 @@ class Judge:
         certificate = check.certificate
         if check.signing_time is not None and check.signing_time > (self.present or self.now):
             findings.append(Finding(problem=Problem.SIGNING_TIME_IN_FUTURE, detail=f"{check.signing_time:%Y-%m-%d}"))
+        attested = moved = None
+        if signer.unsigned_attributes is not None:
+            attested = Attestations(
+                signer,
+                pool,
+                partial(self._path, evidence=evidence),
+                forgiven=self.options.forgiven,
+                limits=self.limits,
+            )
+            findings += attested.findings
+            moved = self._proven_time(attested)
         path = bound = None
         if certificate is not None:
             bound, mismatch = sender.bound_to(certificate)
             if mismatch is not None:
                 findings.append(mismatch)
-            if self.trust is None:
+            path = self._path(certificate, pool, Purpose.SIGN, evidence=evidence, moved=moved)
+            if path is None:
                 findings.append(Finding(problem=Problem.NO_TRUST_ANCHOR))
-            else:
-                path = validate_path(
-                    certificate,
-                    collection=self.trust,
-                    now=self.now,
-                    pool=pool,
-                    purpose=Purpose.SIGN,
-                    options=self.options,
-                    present=self.present,
-                    evidence=evidence,
-                )
         return SignatureReport(
             signer=signer,
             check=check,
@@ -101,4 +116,41 @@ class Judge:
             path=path,
             sender_bound=bound,
             forgiven=self.options.forgiven,
+            judged_at=moved,
+            timestamps=() if attested is None else attested.timestamps,
+            countersignatures=() if attested is None else attested.countersignatures,
         )
+
+    def _path(
+        self,
+        certificate: Certificate,
+        pool: Sequence[Certificate],
+        purpose: Purpose,
+        *,
+        evidence: Evidence,
+        moved: ValidationTime | None = None,
+    ) -> PathReport | None:
+        """The path of a certificate at the caller's moment, or at the one that it was `moved` to."""
+        if self.trust is None:
+            return None
+        return validate_path(
+            certificate,
+            collection=self.trust,
+            now=self.now if moved is None else moved.moment,
+            pool=pool,
+            purpose=purpose,
+            options=self.options,
+            present=self.present if moved is None else moved.present,
+            evidence=evidence,
+        )
+
+    def _proven_time(self, attested: Attestations) -> ValidationTime | None:
+        """The moment at which the signature existed, where a valid time stamp proves it; None for the caller's."""
+        proven = [
+            TrustedTime(moment=stamp.moment, authority="" if stamp.certificate is None else stamp.certificate.subject)
+            for stamp in attested.timestamps
+            if stamp.moment is not None and stamp.verdict is Verdict.VALID
+        ]
+        asked = None if self.present is None else self.now
+        chosen = validation_time(present=self.present or self.now, at=asked, trusted=proven)
+        return chosen if chosen.reason is Reason.TIMESTAMP else None

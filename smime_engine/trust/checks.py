@@ -224,13 +224,15 @@ def _check_purpose(chain: Sequence[Certificate], public_key_info: bytes, purpose
     if purpose is Purpose.ANY:
         return
     yield from _check_key(leaf, public_key_info, purpose)
+    wanted = _STAMPING if purpose is Purpose.TIMESTAMP else _EMAIL
     for certificate in chain[:-1] or chain:
         usages = certificate.extended_key_usage
-        if usages is not None and not _EMAIL.intersection(usages):
+        if usages is not None and not wanted.intersection(usages):
             yield _problem(certificate, Problem.EXTENDED_KEY_USAGE_UNFIT, ", ".join(map(oids.name_of, usages)))
 
 
 _EMAIL = frozenset({str(oids.ID_KP_EMAIL_PROTECTION), str(oids.ANY_EXTENDED_KEY_USAGE)})
+_STAMPING = frozenset({str(oids.ID_KP_TIME_STAMPING), str(oids.ANY_EXTENDED_KEY_USAGE)})
 _SIGNS = frozenset({"digitalSignature", "nonRepudiation"})
 _ENCIPHERS, _AGREES = frozenset({"keyEncipherment"}), frozenset({"keyAgreement"})
 
@@ -252,10 +254,10 @@ def _check_key(leaf: Certificate, public_key_info: bytes, purpose: Purpose) -> F
         kind = working_key(leaf, public_key_info).kind
     except (MalformedMessage, UnsupportedAlgorithm):
         return  # told with the certificate
-    if purpose is Purpose.SIGN:
-        wanted = None if kind in _ENCRYPTION_ONLY else _SIGNS
-    else:
+    if purpose is Purpose.ENCRYPT:
         wanted = _ENCRYPTION_USAGE.get(kind)
+    else:
+        wanted = None if kind in _ENCRYPTION_ONLY else _SIGNS
     if wanted is None:
         yield _problem(leaf, Problem.KEY_USAGE_UNFIT, f"a {kind.value} key cannot {purpose.value}")
     elif leaf.key_usage is not None and not wanted & leaf.key_usage:

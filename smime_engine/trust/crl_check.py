@@ -4,7 +4,8 @@ Does: choose the lists that cover the certificate, check their time, scope, sign
 search. Does not: fetch, or decide what an unknown status means (`revocation.py`).
 
 A list that was issued after the time that is judged for tells about that time too, as long as the certificate had not
-expired when it was issued (lists forget expired certificates): an entry then counts from its own date on.
+expired when it was issued (lists forget expired certificates, but one that is still there was revoked): an entry then
+counts from its own date on.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ class _Search:
         if self.fault:
             return
         delta = _delta_of(crl, situation)
-        self.fault = _fault(crl, delta, certificate, situation)
+        # An outdated complete list and a delta list in force are together in force (section 6.3.3 step (a)).
+        in_force = delta is not None and crl.this_update <= situation.now
+        self.fault = crl.defects[0] if crl.defects else "" if in_force else _time_fault(crl, situation)
         if self.fault:
             return
         self.fault, self.signer = _signer(crl, delta, issuer, situation)
@@ -125,6 +128,8 @@ class _Search:
             self.entry = _find(crl, delta, certificate)
         except MalformedMessage as error:
             self.fault = str(error)
+        if not self.fault and self.entry is None and _may_have_forgotten(crl, certificate, situation):
+            self.fault = "it was issued after the certificate had expired, when lists no longer name it"
 
 
 def _delta_of(crl: RevocationList, situation: Situation) -> RevocationList | None:
@@ -135,14 +140,9 @@ def _delta_of(crl: RevocationList, situation: Situation) -> RevocationList | Non
     return None
 
 
-def _fault(crl: RevocationList, delta: RevocationList | None, certificate: Certificate, situation: Situation) -> str:
-    if crl.defects:
-        return crl.defects[0]
-    # An outdated complete list and a delta list in force are together in force (section 6.3.3 step (a)).
-    fault = "" if delta is not None and crl.this_update <= situation.now else _time_fault(crl, situation)
-    if not fault and crl.this_update > situation.now + CLOCK_SKEW and certificate.not_after < crl.this_update:
-        return "it was issued after the certificate had expired, when lists no longer name it"
-    return fault
+def _may_have_forgotten(crl: RevocationList, certificate: Certificate, situation: Situation) -> bool:
+    """Whether the list is younger than the time in question, and than the certificate's expiry."""
+    return crl.this_update > situation.now + CLOCK_SKEW and certificate.not_after < crl.this_update
 
 
 def _time_fault(crl: RevocationList, situation: Situation) -> str:

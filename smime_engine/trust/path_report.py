@@ -33,6 +33,9 @@ class Purpose(Enum):
     ENCRYPT = "encrypt"
     """Receive encrypted mail: keyEncipherment or keyAgreement as the key demands, and emailProtection."""
 
+    TIMESTAMP = "timestamp"
+    """Stamp times: digitalSignature or nonRepudiation, and timeStamping (RFC 3161 section 2.3)."""
+
 
 class Profile(Enum):
     """How much of RFC 5280's rules for *issuers* counts, beyond what section 6 asks of those who validate."""

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from asn1crypto import cms as asn1_cms
 from asn1crypto import tsp
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +14,7 @@ from smime_engine.asn1 import ber, oids
 from smime_engine.certificate import Certificate
 from smime_engine.cms.several_signers import sign_with
 from smime_engine.cms.signed import parse_signed_data, signer_certificates
-from smime_engine.cms.signer import CmsSigner, SignedAttributes
+from smime_engine.cms.signer import SignedAttributes
 from smime_engine.cms.timestamp import (
     TimestampCheck,
     timestamp_request,
@@ -31,9 +30,10 @@ from smime_engine.cms.unsigned import (
     verify_countersignature,
 )
 from smime_engine.errors import LimitExceeded, MalformedMessage
-from smime_engine.keys import InMemoryKey
 from smime_engine.limits import Limits
+from tests.cms import stamping
 from tests.cms.signers import CONTENT, KINDS, authority, problems, signer
+from tests.cms.stamping import token, token_info
 from tests.reference.cms_signer import attribute
 
 NOW = datetime(2026, 6, 1, 12, 0, tzinfo=UTC)
@@ -134,13 +134,7 @@ def test_malformed_countersignatures() -> None:
 
 @pytest.fixture(scope="module")
 def stamping_authority():
-    """Key and certificate of a time-stamping authority: critical extended key usage, time-stamping alone."""
-    from cryptography import x509
-
-    return authority().issue(
-        "Time Stamping", kind="rsa2048", usage="sign", extended_key_usage=None,
-        extra=((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), True),),
-    )  # fmt: skip
+    return stamping.stamping_authority(authority())
 
 
 @pytest.fixture
@@ -199,65 +193,37 @@ def test_a_refused_request(stamp) -> None:
         timestamp_token(stamp(timestamp_request(b"signature", digest="sha384")))
 
 
-def _token(content: bytes, holder, *, content_type=oids.ID_CT_TST_INFO, reference: bool = True) -> bytes:
-    stamping = CmsSigner(
-        InMemoryKey(holder.key),
-        Certificate.parse(holder.certificate_der),
-        attributes=SignedAttributes(signing_certificate=reference),
-    )
-    return stamping.sign(content, now=NOW, detached=False, content_type=content_type)
-
-
-def _info(stamped: bytes, *, digest: str = "sha256", **changes) -> bytes:
-    from smime_engine.crypto.signature_algorithms import DIGESTS
-    from smime_engine.crypto.signing import digest as compute_digest
-
-    algorithm = DIGESTS[digest]
-    fields = {
-        "version": b"\x02\x01\x01",
-        "policy": oids.Oid("1.2.3", "").tlv,
-        "imprint": ber.encode(0x30, algorithm.identifier, ber.encode(0x04, compute_digest(algorithm, stamped))),
-        "serial": b"\x02\x01\x2a",
-        "moment": b"\x18\x1320260601120000.123Z",
-        **changes,
-    }
-    return ber.encode(0x30, *fields.values())
-
-
 def test_rules_about_time_stamps(stamping_authority) -> None:
-    from smime_engine.crypto.signature_algorithms import DIGESTS
-
-    assert DIGESTS
-    right = verify_timestamp(b"s", _token(_info(b"s"), stamping_authority))
+    right = verify_timestamp(b"s", token(token_info(b"s"), stamping_authority))
     assert right.findings == ()
     assert right.moment == datetime(2026, 6, 1, 12, 0, 0, 123_000, tzinfo=UTC)
     assert (right.accuracy, right.serial_number, right.policy) == (None, 42, "1.2.3")
-    assert _names(verify_timestamp(b"t", _token(_info(b"s"), stamping_authority))) == {"TIMESTAMP_MISMATCH"}
-    weak = _token(_info(b"s", digest="sha1"), stamping_authority)
+    assert _names(verify_timestamp(b"t", token(token_info(b"s"), stamping_authority))) == {"TIMESTAMP_MISMATCH"}
+    weak = token(token_info(b"s", digest="sha1"), stamping_authority)
     assert _names(verify_timestamp(b"s", weak)) == {"WEAK_DIGEST"}
-    unbound = _token(_info(b"s"), stamping_authority, reference=False)
+    unbound = token(token_info(b"s"), stamping_authority, reference=False)
     assert _names(verify_timestamp(b"s", unbound)) == {"TIMESTAMP_MALFORMED"}
     ordinary = authority().issue("Not stamping", "x@example.org", kind="rsa2048")
-    assert _names(verify_timestamp(b"s", _token(_info(b"s"), ordinary))) == {"EXTENDED_KEY_USAGE_UNFIT"}
-    for token in (
-        _token(_info(b"s"), stamping_authority, content_type=oids.ID_DATA),
-        _token(_info(b"s", moment=b"\x17\x0d260601120000Z"), stamping_authority),
-        _token(_info(b"s", imprint=b"\x30\x00"), stamping_authority),
-        _token(_info(b"s", more=b"\x30\x03\x82\x01\x00"), stamping_authority),
-        _token(b"", stamping_authority),
+    assert _names(verify_timestamp(b"s", token(token_info(b"s"), ordinary))) == {"EXTENDED_KEY_USAGE_UNFIT"}
+    for wrong in (
+        token(token_info(b"s"), stamping_authority, content_type=oids.ID_DATA),
+        token(token_info(b"s", time=b"\x17\x0d260601120000Z"), stamping_authority),
+        token(token_info(b"s", imprint=b"\x30\x00"), stamping_authority),
+        token(token_info(b"s", more=b"\x30\x03\x82\x01\x00"), stamping_authority),
+        token(b"", stamping_authority),
         b"",
         b"\x30\x00",
     ):
-        check = verify_timestamp(b"s", token)
+        check = verify_timestamp(b"s", wrong)
         assert _names(check) == {"TIMESTAMP_MALFORMED"}
         assert check.moment is None
 
 
 @given(st.data())
 def test_changed_tokens_never_raise(stamping_authority, choice) -> None:
-    token = bytearray(_token(_info(b"s"), stamping_authority))
-    token[choice.draw(st.integers(0, len(token) - 1))] = choice.draw(st.integers(0, 255))
-    check = verify_timestamp(b"s", bytes(token))
+    changed = bytearray(token(token_info(b"s"), stamping_authority))
+    changed[choice.draw(st.integers(0, len(changed) - 1))] = choice.draw(st.integers(0, 255))
+    check = verify_timestamp(b"s", bytes(changed))
     assert isinstance(check, TimestampCheck)
 
 
