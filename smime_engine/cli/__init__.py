@@ -26,6 +26,8 @@ _COMMANDS = {
     "sign": ("smime_engine.cli.sign", "Sign a message, or any file as bare CMS."),
     "encrypt": ("smime_engine.cli.encrypt", "Encrypt a message, or any file as bare CMS."),
     "open": ("smime_engine.cli.open", "Open a message: decrypt, verify, say what was found."),
+    "countersign": ("smime_engine.cli.countersign", "Sign somebody's signature."),
+    "receipt": ("smime_engine.cli.receipt", "Make and check signed receipts."),
     "inspect": ("smime_engine.cli.inspect", "Show what is in a message, CMS object, certificate or PKCS #12 file."),
     "path": ("smime_engine.cli.path", "Validate the path of a certificate."),
     "directory": ("smime_engine.cli.directory", "Look recipients' certificates up, and plan an encryption."),

@@ -25,7 +25,7 @@ from smime_engine.cms.addressing import PasswordRecipient, Recipient
 from smime_engine.cms.sealing import Encryptor
 from smime_engine.crypto.encryption_algorithms import CONTENT_CIPHERS, Mode
 from smime_engine.crypto.key_management_algorithms import PKCS1_V1_5, RsaScheme
-from smime_engine.engine import MessageEncryptor
+from smime_engine.engine import HeaderProtection, MessageEncryptor, MessageSigner
 from smime_engine.engine.copies import seal_copies, without_blind_fields
 from smime_engine.engine.streaming import encrypt_message_stream, encrypt_stream
 from smime_engine.policy.capabilities import Choice, choose_encryption
@@ -52,19 +52,36 @@ class CopySealer:
     """Opens the copies that are not hidden."""
 
     explain: bool = False
+    signer: MessageSigner | None = None
+    """Signs the message before it is encrypted."""
+
+    triple: bool = False
+    """Sign what was encrypted again (RFC 2634 section 1.1)."""
+
+    header_protection: HeaderProtection | None = None
 
     def write(self, file: str, copies: Sequence[Copy], outputs: Sequence[str | None], now: datetime) -> None:
         """Seal `file` for each copy and write it to its place (None: standard output)."""
         prepared = cache(self._prepared)  # the choice is explained once
         ciphers = [CONTENT_CIPHERS[prepared(copy)[1]["cipher"]] for copy in copies]
-        if is_large(file) and self.form != "pem" and not any(cipher.mode is Mode.CCM for cipher in ciphers):
+        whole = self.form == "pem" or self.signer is not None or self.header_protection is not None
+        if is_large(file) and not whole and not any(cipher.mode is Mode.CCM for cipher in ciphers):
             for copy, output in zip(copies, outputs, strict=True):
                 recipients, options = prepared(copy)
                 write_pieces(output, self._pieces(file, Encryptor(recipients, **options)))
             return
         data = read_file(file)
         if self.form == "smime":
-            sealed = seal_copies(data, copies, now=now, encryptor=lambda copy: _message_encryptor(*prepared(copy)))
+            inner = () if self.signer is None else (self.signer,)
+            sealed = seal_copies(
+                data,
+                copies,
+                now=now,
+                inner=inner,
+                outer=inner if self.triple else (),
+                header_protection=self.header_protection,
+                encryptor=lambda copy: _message_encryptor(*prepared(copy)),
+            )
             results = [entry.message for entry in sealed]
         else:
             encryptors = [Encryptor(recipients, **options) for recipients, options in map(prepared, copies)]

@@ -1,8 +1,7 @@
 """`smime encrypt`: encrypt a message, or any file as bare CMS, for the holders of certificates or a password.
 
 Does: gather files, refuse certificates that are not fit, let `policy.forking` plan the copies, write them (`copies.py`)
-and say who gets which. Does not: look recipients up in directories, send, or sign (`smime sign` first, then this, is
-sign-then-encrypt).
+and say who gets which. Does not: look recipients up in directories, or send.
 """
 
 from __future__ import annotations
@@ -15,11 +14,20 @@ import click
 
 from smime_engine.certificate import Certificate
 from smime_engine.cli.copies import CopySealer, copy_names, name_of, new_folder
-from smime_engine.cli.inputs import Moment, collection_from, read_certificates, read_evidence, read_password
+from smime_engine.cli.inputs import (
+    Moment,
+    collection_from,
+    read_certificates,
+    read_evidence,
+    read_password,
+    read_signing_identity,
+)
 from smime_engine.cli.rendering import json_text, printable
 from smime_engine.crypto.encryption_algorithms import CONTENT_CIPHERS
 from smime_engine.crypto.key_management_algorithms import PKCS1_V1_5, oaep
+from smime_engine.engine import HeaderProtection, MessageSigner
 from smime_engine.errors import InvalidKey
+from smime_engine.mime.header_protection import hcp_baseline, hcp_shy, no_confidentiality
 from smime_engine.policy.capabilities import Addressee
 from smime_engine.policy.forking import Copy, Correspondent, plan_copies
 from smime_engine.policy.smime_config import BccForking
@@ -29,6 +37,8 @@ from smime_engine.trust.evidence import Evidence
 from smime_engine.trust.path import PathOptions, Purpose, RevocationMode, validate_path
 
 __all__ = ["command"]
+
+_CONFIDENTIALITY = {"baseline": hcp_baseline, "shy": hcp_shy, "none": no_confidentiality}
 
 
 @click.command(name="encrypt")
@@ -61,6 +71,15 @@ __all__ = ["command"]
     default="smime",
     help="smime: a message in, a message out. der, pem: any file in, bare CMS out.",
 )
+@click.option("--sign-key", metavar="P12|PEM", help="Sign the message with this key before it is encrypted.")
+@click.option("--password-file", metavar="FILE", help="First line: the password of --sign-key.")
+@click.option("--triple-wrap", is_flag=True, help="Sign what was encrypted once more (RFC 2634).")
+@click.option(
+    "--protect-header",
+    type=click.Choice(sorted(_CONFIDENTIALITY)),
+    help="Put the header fields inside too (RFC 9788), and hide outside: the subject and what is not needed "
+    "(baseline), people's names as well (shy), nothing (none).",
+)
 @click.option("--explain", is_flag=True, help="Say on standard error why these algorithms were chosen.")
 @click.option("--at", type=Moment(), help="Judge the certificates for this moment instead of now.")
 @click.option("-o", "--output", metavar="OUT", help="Where there is one copy. Default: standard output.")
@@ -79,6 +98,10 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     certificates: Sequence[str],
     crls: Sequence[str],
     form: str,
+    sign_key: str | None,
+    password_file: str | None,
+    triple_wrap: bool,  # noqa: FBT001
+    protect_header: str | None,
     explain: bool,  # noqa: FBT001
     at: datetime | None,
     output: str | None,
@@ -92,6 +115,10 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     certificate.
     """
     password = read_password(message_password_file)
+    if form != "smime" and (sign_key is not None or protect_header is not None):
+        raise click.UsageError("--sign-key and --protect-header go with messages, not with --form der or pem")
+    if sign_key is None and (triple_wrap or password_file is not None):
+        raise click.UsageError("--triple-wrap and --password-file go with --sign-key")
     if not visible and not hidden and password is None:
         raise click.UsageError("nobody to encrypt for: give --to, --bcc or --message-password-file")
     if hidden and password is not None:
@@ -107,7 +134,16 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         _require_fit(leaf, collection, pool, evidence, now)
     copies = _copies(to, bcc, self_, BccForking(int(bcc_forking)))
     scheme = oaep() if use_oaep else PKCS1_V1_5
-    sealer = CopySealer(form=form, cipher=cipher, rsa_scheme=scheme, password=password, explain=explain)
+    sealer = CopySealer(
+        form=form,
+        cipher=cipher,
+        rsa_scheme=scheme,
+        password=password,
+        explain=explain,
+        signer=None if sign_key is None else _signer(sign_key, read_password(password_file)),
+        triple=triple_wrap,
+        header_protection=None if protect_header is None else HeaderProtection(policy=_CONFIDENTIALITY[protect_header]),
+    )
     if output_folder is None:
         if len(copies) > 1:
             raise click.UsageError(f"there are {len(copies)} copies: give --output-folder")
@@ -120,6 +156,11 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     places = [str(Path(output_folder) / name) for name in names]
     _tell(copies, places, as_json=as_json)
     _tell_exposed(copies, places)
+
+
+def _signer(name: str, password: bytes | None) -> MessageSigner:
+    identity = read_signing_identity(name, password)
+    return MessageSigner(identity.key, identity.certificate, chain=identity.chain)
 
 
 def _leaves(names: Sequence[str]) -> tuple[Certificate, ...]:

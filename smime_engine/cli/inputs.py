@@ -18,6 +18,7 @@ from smime_engine.certificate import Certificate, certificates_from
 from smime_engine.errors import ConfigurationError, InvalidKey, MalformedMessage, SmimeError
 from smime_engine.keys import Identity, load_identities
 from smime_engine.limits import DEFAULT_LIMITS
+from smime_engine.mime.transfer import decode_base64
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.crl import RevocationList
 from smime_engine.trust.evidence import Evidence, revocation_lists_from
@@ -25,6 +26,7 @@ from smime_engine.trust.evidence import Evidence, revocation_lists_from
 __all__ = [
     "Moment",
     "collection_from",
+    "from_pem",
     "networks_of",
     "pem_text",
     "read_certificates",
@@ -32,6 +34,7 @@ __all__ = [
     "read_file",
     "read_identities",
     "read_password",
+    "read_signing_identity",
     "tenant_collection",
     "trusted_collection",
     "write_file",
@@ -93,6 +96,14 @@ def read_identities(names: Sequence[str], password: bytes | None) -> tuple[Ident
         except SmimeError as error:
             raise InvalidKey(f"{name}: {error}") from error
     return tuple(found)
+
+
+def read_signing_identity(name: str, password: bytes | None) -> Identity:
+    """The first identity of a file whose key usage allows signing. Raises InvalidKey."""
+    for identity in read_identities((name,), password):
+        if identity.may_sign:
+            return identity
+    raise InvalidKey(f"{name}: the key usage of its certificate does not allow signing")
 
 
 def read_certificates(names: Iterable[str]) -> tuple[Certificate, ...]:
@@ -171,3 +182,13 @@ def pem_text(der: bytes) -> bytes:
     digits = pybase64.b64encode(der)
     lines = b"\n".join(digits[start : start + 64] for start in range(0, len(digits), 64))
     return b"-----BEGIN CMS-----\n" + lines + b"\n-----END CMS-----\n"
+
+
+def from_pem(data: bytes) -> bytes:
+    """CMS from PEM, whatever label it has. Raises MalformedMessage."""
+    _, begin, rest = data.partition(b"-----BEGIN ")
+    label, _, rest = rest.partition(b"-----")
+    body, end, _ = rest.partition(b"-----END ")
+    if not begin or not end or label not in {b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA"}:
+        raise MalformedMessage("a PEM block labelled CMS or PKCS7")
+    return decode_base64(body)

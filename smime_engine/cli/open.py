@@ -19,6 +19,7 @@ import click
 from smime_engine.cli.exit_status import status_of_verdict
 from smime_engine.cli.inputs import (
     Moment,
+    from_pem,
     networks_of,
     read_certificates,
     read_evidence,
@@ -35,9 +36,8 @@ from smime_engine.engine import open_cms, open_message
 from smime_engine.engine.judging import Judge
 from smime_engine.engine.streamed_opening import open_cms_stream, open_message_stream
 from smime_engine.engine.streaming import span_of
-from smime_engine.errors import MalformedMessage, SmimeError
+from smime_engine.errors import SmimeError
 from smime_engine.keys import KeyRing
-from smime_engine.mime.transfer import decode_base64
 from smime_engine.problems import Problem
 from smime_engine.report import OpenedMessage
 from smime_engine.trust.path import DEFAULT_OPTIONS, PathOptions, RevocationMode
@@ -176,7 +176,7 @@ def _open(data: bytes, content: str | None, arguments: dict[str, Any]) -> Opened
     if data[:1] == b"\x30":
         return open_cms(data, content=None if content is None else read_file(content), **arguments)
     if data.lstrip()[:11] == b"-----BEGIN ":
-        return open_cms(_from_pem(data), content=None if content is None else read_file(content), **arguments)
+        return open_cms(from_pem(data), content=None if content is None else read_file(content), **arguments)
     if content is not None:
         raise click.UsageError("--content goes with bare CMS, not with a message")
     return open_message(data, **arguments)
@@ -204,12 +204,3 @@ def _open_large(
         if output is not None:
             write_pieces(output, streamed.content())
     return streamed.opened
-
-
-def _from_pem(data: bytes) -> bytes:
-    _, begin, rest = data.partition(b"-----BEGIN ")
-    label, _, rest = rest.partition(b"-----")
-    body, end, _ = rest.partition(b"-----END ")
-    if not begin or not end or label not in {b"CMS", b"PKCS7", b"PKCS #7 SIGNED DATA"}:
-        raise MalformedMessage("a PEM block labelled CMS or PKCS7")
-    return decode_base64(body)

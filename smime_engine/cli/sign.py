@@ -6,27 +6,35 @@ relay does), nor encrypt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import secrets
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 import click
 
+from smime_engine.addresses import comparable_address
+from smime_engine.asn1 import oids
 from smime_engine.cli.inputs import (
     Moment,
     pem_text,
     read_certificates,
     read_file,
-    read_identities,
     read_password,
+    read_signing_identity,
     write_file,
 )
 from smime_engine.cli.large_files import FileSource, is_large, write_pieces
+from smime_engine.cms.ess import (
+    ReceiptRequest,
+    SecurityLabel,
+    encode_receipt_request,
+    encode_security_label,
+)
 from smime_engine.cms.several_signers import sign_with
 from smime_engine.cms.signer import CmsSigner, SignedAttributes
 from smime_engine.engine import HeaderProtection, MessageSigner, seal_message
 from smime_engine.engine.streaming import sign_message_stream, sign_stream
-from smime_engine.errors import InvalidKey
-from smime_engine.keys import Identity
 
 __all__ = ["command"]
 
@@ -49,6 +57,12 @@ __all__ = ["command"]
 )
 @click.option("--signing-certificate", is_flag=True, help="Bind the certificate into the signature (RFC 5035).")
 @click.option(
+    "--receipt-to", multiple=True, metavar="ADDRESS", help="Ask every recipient for a signed receipt to this address."
+)
+@click.option(
+    "--label", metavar="POLICY[:CLASS[:MARK]]", help="Security label: policy's OID, classification, privacy mark."
+)
+@click.option(
     "--form",
     type=click.Choice(["smime", "der", "pem"]),
     default="smime",
@@ -70,6 +84,8 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     no_attributes: bool,  # noqa: FBT001
     protect_header: bool,  # noqa: FBT001
     signing_certificate: bool,  # noqa: FBT001
+    receipt_to: Sequence[str],
+    label: str | None,
     form: str,
     detached: bool,  # noqa: FBT001
     at: datetime | None,
@@ -79,6 +95,10 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     now = at or datetime.now(UTC)
     password = read_password(password_file)
     further = read_certificates(chain)
+    further_attributes = (*_receipt_request(receipt_to), *_security_label(label))
+    if no_attributes and (further_attributes or signing_certificate):
+        raise click.UsageError("--no-attributes leaves no place for --receipt-to, --label and --signing-certificate")
+    attributes = SignedAttributes(signing_certificate=signing_certificate, further=further_attributes)
     signers = [
         CmsSigner(
             identity.key,
@@ -86,11 +106,11 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             chain=(*identity.chain, *(c for c in further if c not in identity.chain)),
             digest=digest,
             pss=pss,
-            attributes=None if no_attributes else SignedAttributes(signing_certificate=signing_certificate),
+            attributes=None if no_attributes else attributes,
             by_key_identifier=key_identifier,
             include_certificates=not no_certificates,
         )
-        for identity in (_signing_identity(key, password) for key in keys)
+        for identity in (read_signing_identity(key, password) for key in keys)
     ]
     if form == "smime" and detached:
         raise click.UsageError("--detached goes with --form der or pem; a message is clear-signed by default")
@@ -113,9 +133,27 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         write_file(output, signed if form == "der" else pem_text(signed))
 
 
-def _signing_identity(name: str, password: bytes | None) -> Identity:
-    identities = read_identities((name,), password)
-    able = [identity for identity in identities if identity.may_sign]
-    if not able:
-        raise InvalidKey(f"{name}: the key usage of its certificate does not allow signing")
-    return able[0]
+def _receipt_request(addresses: Sequence[str]) -> Iterator[tuple[oids.Oid, bytes]]:
+    for address in addresses:
+        if comparable_address(address) is None:
+            raise click.BadParameter(f"{address!r} is no e-mail address", param_hint="--receipt-to")
+    if addresses:
+        # RFC 2634 section 2.7: an identifier that never occurs again.
+        request = ReceiptRequest(secrets.token_bytes(24), tuple(addresses))
+        yield oids.ID_AA_RECEIPT_REQUEST, encode_receipt_request(request)
+
+
+_LABEL = re.compile(r"([0-2](?:\.(?:0|[1-9]\d{0,30})){1,30})(?::(\d{1,3})(?::(.{1,128}))?)?")
+
+
+def _security_label(text: str | None) -> Iterator[tuple[oids.Oid, bytes]]:
+    if text is None:
+        return
+    found = _LABEL.fullmatch(text)
+    classification = None if found is None or found[2] is None else int(found[2])
+    if found is None or (classification is not None and classification > 256):
+        raise click.BadParameter(
+            "such as 1.2.840.113549.1.9.16.7.2:3:INTERNAL, a class up to 256", param_hint="--label"
+        )
+    label = SecurityLabel(found[1], classification, found[3] or "")
+    yield oids.ID_AA_SECURITY_LABEL, encode_security_label(label)

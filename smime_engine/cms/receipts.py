@@ -22,7 +22,7 @@ from smime_engine.certificate import Certificate
 from smime_engine.cms.attributes import decode_octets
 from smime_engine.cms.ess import decode_receipt_request
 from smime_engine.cms.signed import parse_signed_data, signer_certificates, verify_signer
-from smime_engine.cms.signed_data import SignedData, SignerInfo
+from smime_engine.cms.signed_data import SignerInfo
 from smime_engine.cms.signer import CmsSigner
 from smime_engine.cms.signer_check import SignerCheck
 from smime_engine.crypto.signature_algorithms import digest_from_identifier
@@ -51,17 +51,22 @@ class ReceiptCheck(NamedTuple):
 
 
 def create_receipt(
-    signed: SignedData, signer: SignerInfo, check: SignerCheck, receipt_signer: CmsSigner, *, now: datetime
+    signer: SignerInfo,
+    check: SignerCheck,
+    receipt_signer: CmsSigner,
+    *,
+    now: datetime,
+    content_type: oids.Oid = oids.ID_DATA,
 ) -> bytes:
     """Make the receipt for a message that was signed by `signer` and verified with `check` -> DER ContentInfo.
 
-    The caller has made sure that the message is valid and that a receipt is wanted. Raises MalformedMessage when the
-    message has no proper receipt request, UnsupportedAlgorithm for an unknown digest.
+    The caller has made sure that the message, whose content is of `content_type`, is valid and that a receipt is
+    wanted. Raises MalformedMessage when it has no proper receipt request, UnsupportedAlgorithm for an unknown digest.
     """
     request = decode_receipt_request(check.value_of(oids.ID_AA_RECEIPT_REQUEST) or b"")
     receipt = _Receipt(
         version=1,
-        content_type=ObjectIdentifier(signed.content_type),
+        content_type=ObjectIdentifier(content_type),
         identifier=request.identifier,
         signature=signer.signature,
     )
@@ -71,10 +76,10 @@ def create_receipt(
 
 def verify_receipt(
     data: bytes,
-    signed: SignedData,
     signer: SignerInfo,
     check: SignerCheck,
     *,
+    content_type: oids.Oid = oids.ID_DATA,
     pool: Sequence[Certificate] = (),
     limits: Limits = DEFAULT_LIMITS,
 ) -> ReceiptCheck:
@@ -93,7 +98,7 @@ def verify_receipt(
     own = verify_signer(body, body.signers[0], certificate=candidates, limits=limits)
     findings = list(own.findings)
     for name, found, expected in (
-        ("content type", receipt.content_type.dotted_string, signed.content_type),
+        ("content type", receipt.content_type.dotted_string, str(content_type)),
         ("content identifier", receipt.identifier, request.identifier),
         ("signature", receipt.signature, signer.signature),
         ("digest of the signed attributes", _octets(own), _attributes_digest(signer)),

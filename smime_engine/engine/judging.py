@@ -151,6 +151,6 @@ class Judge:
             for stamp in attested.timestamps
             if stamp.moment is not None and stamp.verdict is Verdict.VALID
         ]
-        asked = None if self.present is None else self.now
+        asked = None if self.present in {None, self.now} else self.now
         chosen = validation_time(present=self.present or self.now, at=asked, trusted=proven)
         return chosen if chosen.reason is Reason.TIMESTAMP else None

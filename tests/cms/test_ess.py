@@ -140,7 +140,7 @@ def message():
     assert problems(data, CONTENT) == set()
     signed = parse_signed_data(data)
     (check,) = check_all(data, CONTENT)
-    return signed, signed.signers[0], check
+    return signed.signers[0], check
 
 
 @pytest.mark.parametrize("kind", ["rsa2048", "ed25519", "p256"])
@@ -166,7 +166,7 @@ def test_a_receipt_for_another_message(message) -> None:
     further = ((oids.ID_AA_RECEIPT_REQUEST, encode_receipt_request(REQUEST._replace(identifier=b"other"))),)
     other = parse_signed_data(signer("p256", attributes=SignedAttributes(further=further)).sign(b"other", now=NOW))
     check = verify_signer(other, other.signers[0], content=b"other")
-    found = verify_receipt(receipt, other, other.signers[0], check)
+    found = verify_receipt(receipt, other.signers[0], check)
     assert {finding.problem.name for finding in found.findings} == {"RECEIPT_MISMATCH"}
     assert {finding.detail for finding in found.findings} == {
         "content identifier",
@@ -187,7 +187,7 @@ def test_nobody_asked_for_a_receipt() -> None:
     signed = parse_signed_data(signer("p256").sign(CONTENT, now=NOW))
     check = verify_signer(signed, signed.signers[0], content=CONTENT)
     with pytest.raises(MalformedMessage):
-        create_receipt(signed, signed.signers[0], check, signer("rsa2048"), now=NOW)
+        create_receipt(signed.signers[0], check, signer("rsa2048"), now=NOW)
 
 
 def test_a_signer_without_attributes_makes_no_receipts(message) -> None:
