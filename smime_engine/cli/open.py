@@ -30,7 +30,7 @@ from smime_engine.cli.inputs import (
     write_file,
 )
 from smime_engine.cli.large_files import FileSource, is_large, scratch_files, write_pieces
-from smime_engine.cli.rendering import as_json, as_lines, json_text
+from smime_engine.cli.rendering import as_json, as_lines, json_text, printable
 from smime_engine.cms.opening import DecryptionKeys
 from smime_engine.engine import open_cms, open_message
 from smime_engine.engine.judging import Judge
@@ -38,6 +38,7 @@ from smime_engine.engine.streamed_opening import open_cms_stream, open_message_s
 from smime_engine.engine.streaming import span_of
 from smime_engine.errors import SmimeError
 from smime_engine.keys import KeyRing
+from smime_engine.policy.sender_attributes import sender_attributes
 from smime_engine.problems import Problem
 from smime_engine.report import OpenedMessage
 from smime_engine.trust.path import DEFAULT_OPTIONS, PathOptions, RevocationMode
@@ -133,12 +134,30 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         if as_json_:
             click.echo(json_text({"error": type(error).__name__, "text": str(error)}), err=to_stderr)
         raise
+    shown = _sender_attributes(opened, collection)
     if as_json_:
-        click.echo(json_text(as_json(opened)), err=to_stderr)
+        click.echo(json_text({**as_json(opened), **({"sender_attributes": shown} if shown else {})}), err=to_stderr)
     else:
         for line in as_lines(opened):
             click.echo(line, err=to_stderr)
+        for name, values in shown.items():
+            click.echo(f"  the signer's {name}: {printable(', '.join(values))}", err=to_stderr)
     sys.exit(status_of_verdict(opened.verdict))
+
+
+def _sender_attributes(opened: OpenedMessage, tenant: str | None) -> dict[str, list[str]]:
+    """What the tenant wants to be shown of signers who are not the sender, by the attribute's name."""
+    strangers = [signature.certificate for signature in opened.signatures if signature.sender_bound is False]
+    if tenant is None or not strangers:
+        return {}
+    from smime_engine.cli.tenant_place import existing_settings
+
+    wanted = existing_settings(tenant).smime_config().sender_attributes_to_display
+    found: dict[str, list[str]] = {}
+    for certificate in strangers:
+        for name, values in () if certificate is None else sender_attributes(certificate, wanted):
+            found[name] = [*found.get(name, ()), *values]
+    return found
 
 
 def _options(revocation: str | None, forgive: Sequence[str], *, asks: bool) -> PathOptions:

@@ -65,7 +65,10 @@ def import_key_command(
     """
     if not files and uri is None:
         raise click.UsageError("name a file with keys, or --token")
-    keys = opened_store(url).tenant(name).keys
+    tenant = opened_store(url).tenant(name)
+    keys = tenant.keys
+    if files and tenant.settings.smime_config().owa_only_use_smart_card:
+        raise ConfigurationError("OWAOnlyUseSmartCard is on: keys in files are not used here; name a --token")
     if uri is not None:
         _import_from_token(keys, address, uri, read_certificates(certificates))
     if not files:

@@ -17,23 +17,18 @@ from dataclasses import dataclass
 
 from smime_engine.certificate import Certificate
 from smime_engine.cms.addressing import KemRecipient, KeyAgreementRecipient, KeyTransportRecipient, Recipient
-from smime_engine.crypto.encryption_algorithms import CONTENT_CIPHERS
 from smime_engine.directory.choosing import Choice, ChoicePolicy
 from smime_engine.directory.reasons import Note
-from smime_engine.policy.capabilities import (
-    DEFAULT_PREFERENCE,
-    Addressee,
-    Explanation,
-    choose_encryption,
-)
+from smime_engine.policy.capabilities import Addressee, Explanation, choose_encryption
 from smime_engine.policy.capabilities import Choice as Encryption
 from smime_engine.policy.forking import Copy, Correspondent, plan_copies
+from smime_engine.policy.preferences import cipher_preference
 from smime_engine.policy.revocation_rules import revocation_rules
 from smime_engine.policy.smime_config import SmimeConfig
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.path import NO_EVIDENCE, Evidence, PathOptions
 
-__all__ = ["EncryptionPlan", "PlannedCopy", "Question", "choice_policy", "cipher_preference", "plan_encryption"]
+__all__ = ["EncryptionPlan", "PlannedCopy", "Question", "choice_policy", "plan_encryption"]
 
 _ASKED_ABOUT = (Note.STALE, Note.SOURCE_UNAVAILABLE)
 """Notes that make a certificate a guess. The others are worth telling, and nobody needs to be stopped by them."""
@@ -109,19 +104,6 @@ def choice_policy(
         pool=tuple(pool),
         use_secondary_proxies=config.owa_use_secondary_proxies_when_finding_certificates,
     )
-
-
-def cipher_preference(config: SmimeConfig) -> tuple[str, ...]:
-    """OWAEncryptionAlgorithms as an order of preference; the engine's own where the list is the default.
-
-    Exchange knows no authenticated ciphers: whoever has set nothing has not decided against them.
-    """
-    if config.owa_encryption_algorithms == SmimeConfig().owa_encryption_algorithms:
-        return DEFAULT_PREFERENCE
-    names = (
-        f"rc2-{entry.bits}-cbc" if entry.name == "rc2-cbc" else entry.name for entry in config.encryption_algorithms
-    )
-    return tuple(name for name in names if name in CONTENT_CIPHERS)
 
 
 def plan_encryption(

@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Any
 
 from smime_engine.addresses import comparable_address, comparable_domain
+from smime_engine.policy.capabilities import DEFAULT_PREFERENCE
+from smime_engine.policy.preferences import cipher_preference, digest_preference
 from smime_engine.policy.smime_config import BccForking, SmimeConfig
 
 __all__ = [
@@ -111,6 +113,10 @@ class OutboundRules:
     """Say in the signature what the sender can decrypt."""
     cipher: str | None = None
     """A content cipher that is demanded, whatever the recipients announce."""
+    ciphers: tuple[str, ...] = DEFAULT_PREFERENCE
+    """Content ciphers that may be chosen when none is demanded, best first."""
+    digest: str = ""
+    """A digest to sign with; empty, or where the key cannot, the one that suits the key."""
 
     @property
     def is_plain(self) -> bool:
@@ -150,6 +156,8 @@ class PartialRules:
     by_key_identifier: bool | None = None
     capabilities: bool | None = None
     cipher: str | None = None
+    ciphers: tuple[str, ...] | None = None
+    digest: str | None = None
 
     def over(self, below: OutboundRules) -> OutboundRules:
         """The complete rules when this layer lies over `below`."""
@@ -182,6 +190,8 @@ def rules_from_smime_config(config: SmimeConfig) -> PartialRules:
         certificates=_certificates(config),
         by_key_identifier=config.owa_use_key_identifier,
         capabilities=config.owa_include_smime_capabilities_in_message,
+        ciphers=cipher_preference(config) or None,
+        digest=digest_preference(config) or None,
     )
 
 

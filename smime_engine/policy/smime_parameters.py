@@ -109,7 +109,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: the user picks the signing certificate; false: the eligible one with the latest NotBefore is taken",
-        why_not="nothing reads it yet; it belongs to the choice of the signing certificate by the web client's host",
+        acts="policy.signing_choice: choose_signing_certificate",
     ),
     _row(
         "OWAAlwaysEncrypt",
@@ -190,7 +190,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _U,
         60_000,
         "milliseconds for expanding one distribution list; when they have passed the message is not sent",
-        why_not="nothing reads it yet; it belongs to the expansion of distribution lists before encryption",
+        acts="sources.directories: time limit of expanding groups",
     ),
     _row(
         "OWAEncryptionAlgorithms",
@@ -198,7 +198,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         "6610",
         "ciphers by preference: ALG_ID[:bits][,OID] joined by semicolons; unset or malformed is 6610 (AES-256)",
-        why_not="nothing reads it yet; it belongs to the choice of the cipher",
+        acts="policy.preferences: cipher_preference",
     ),
     _row(
         "OWAEncryptTemporaryBuffers",
@@ -214,7 +214,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: an outdated client control must be upgraded before it can be used",
-        why_not="nothing reads it yet; it belongs to the version check of the web client's host",
+        why_not="this system has no client control whose version could be outdated",
     ),
     _row(
         "OWAIncludeCertificateChainAndRootCertificate",
@@ -246,7 +246,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         False,
         "true: only keys on smart cards may sign and decrypt",
-        why_not="nothing reads it yet; it belongs to the choice of keys: keys in files are not offered",
+        acts="sources.store.keys: allowed_keys",
     ),
     _row(
         "OWASenderCertificateAttributesToDisplay",
@@ -254,7 +254,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         None,
         "identifiers, joined by commas, of certificate attributes that are shown when sender and certificate differ",
-        why_not="nothing reads it yet; it belongs to the explanation of a sender mismatch",
+        acts="policy.sender_attributes: sender_attributes",
     ),
     _row(
         "OWASignedEmailCertificateInclusion",
@@ -270,7 +270,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _S,
         "8004",
         "digests by preference: ALG_ID[,OID] joined by semicolons; unset or malformed is 8004 (SHA-1)",
-        why_not="nothing reads it yet; it belongs to the choice of the digest",
+        acts="policy.preferences: digest_preference",
     ),
     _row(
         "OWATripleWrapSignedEncryptedMail",
@@ -294,7 +294,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: a certificate also fits when it names a secondary address of its owner",
-        why_not="nothing reads it yet; it belongs to the choice of recipients' certificates",
+        acts="engine.recipient_plan: choice_policy",
     ),
     _row(
         "NoSignOnReply",
@@ -302,7 +302,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         _B,
         True,
         "true: a reply to a signed message is not signed for that reason (new Outlook for Windows alone)",
-        why_not="nothing reads it yet; it belongs to the sending plan of replies",
+        why_not="no part of this system signs a reply because the message that it answers was signed",
     ),
     _row(
         "SMIMECertificateIssuingCA",

@@ -247,3 +247,16 @@ class TestWithOpenSsl:
         status, out, _ = smime("open", "theirs.enc", "--key", "bob.pem", "-o", "-")
         assert status == 0
         assert out.endswith(b"Hello Bob.\r\n")
+
+
+def test_the_tenant_says_what_is_shown_of_a_signer_who_is_not_the_sender(smime, tmp_path):
+    tenant = tmp_path / "acme"
+    assert smime("tenant", "collection", "import", "--tenant", tenant, "mallory.root")[0] == 0
+    setting = ("--owa-sender-certificate-attributes-to-display", "2.5.4.3,2.5.29.17")
+    assert smime("tenant", "smime-config", "set", "--tenant", tenant, *setting)[0] == 0
+    smime("sign", "message.eml", "--key", "mallory.pem", *AT, "-o", tmp_path / "forged.eml")
+    status, found = report(smime, tmp_path / "forged.eml", "--collection", tenant, *AT)
+    assert status == 1
+    assert list(found["sender_attributes"].values()) == [["CLI Mallory"], ["mallory@example.org"]]
+    _, out, _ = smime("open", tmp_path / "forged.eml", "--collection", tenant, *AT)
+    assert b"the signer's id-at-commonName: CLI Mallory" in out, out

@@ -84,3 +84,13 @@ def test_exchanges_settings(settings, certificates):
     assert (rules.bcc, rules.triple_wrap) == (BccForking.NONE, True)
     assert (rules.by_key_identifier, rules.capabilities) == (True, True)
     assert rules.certificates is certificates
+
+
+def test_exchanges_algorithm_lists():
+    """Ciphers and digests by preference; what is weak never signs, and what nobody settled settles nothing."""
+    rules = layered(DEFAULT, [rules_from_smime_config(SmimeConfig())])
+    assert (rules.ciphers, rules.digest) == (DEFAULT.ciphers, "")
+    config = SmimeConfig(owa_encryption_algorithms="660E;6603", owa_signing_algorithms="8004;800D;800C")
+    rules = layered(DEFAULT, [rules_from_smime_config(config)])
+    assert (rules.ciphers, rules.digest) == (("aes128-cbc", "des-ede3-cbc"), "sha384")
+    assert layered(DEFAULT, [rules_from_smime_config(SmimeConfig(owa_signing_algorithms="8003"))]).digest == ""

@@ -21,6 +21,7 @@ from smime_engine.policy.smime_config import (
     smime_config_to_json,
 )
 from smime_engine.policy.smime_parameters import PARAMETERS, Kind, Parameter
+from tests.surroundings import REPOSITORY
 
 # Exchange's name -> type, default: what Microsoft's reference says in its prose, written down a second time.
 DOCUMENTED = {
@@ -69,11 +70,75 @@ def test_every_parameter_says_what_it_changes_or_why_it_changes_nothing() -> Non
         assert row.meaning
 
 
+PROOF = {
+    "OWAAllowUserChoiceOfSigningCertificate": (
+        "tests/policy/test_signing_choice.py",
+        "test_the_users_choice_counts_where_the_tenant_allows_it",
+    ),
+    "OWAAlwaysEncrypt": ("tests/relay/test_encryption.py", "test_the_tenants_exchange_settings_are_a_layer_of_rules"),
+    "OWAAlwaysSign": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWABCCEncryptedEmailForking": ("tests/engine/test_copies.py", "test_who_opens_which"),
+    "OWACheckCRLOnSend": ("tests/engine/test_recipient_plan.py", "test_the_tenants_settings"),
+    "OWAClearSign": ("tests/relay/test_encryption.py", "test_the_tenants_exchange_settings_are_a_layer_of_rules"),
+    "OWACRLConnectionTimeout": ("tests/policy/test_revocation_rules.py", "test_the_total_time_wins"),
+    "OWACRLRetrievalTimeout": ("tests/policy/test_revocation_rules.py", "test_the_total_time_wins"),
+    "OWADisableCRLCheck": ("tests/policy/test_revocation_rules.py", "test_modes"),
+    "OWADLExpansionTimeout": ("tests/sources/test_directories.py", "test_a_group_that_cannot_be_expanded_as_a_whole"),
+    "OWAEncryptionAlgorithms": ("tests/policy/test_rules.py", "test_exchanges_algorithm_lists"),
+    "OWAIncludeCertificateChainAndRootCertificate": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWAIncludeCertificateChainWithoutRootCertificate": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWAIncludeSMIMECapabilitiesInMessage": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWAOnlyUseSmartCard": (
+        "tests/sources/test_store_keys.py",
+        "test_with_smart_cards_alone_keys_in_files_neither_sign_nor_decrypt",
+    ),
+    "OWASenderCertificateAttributesToDisplay": (
+        "tests/policy/test_sender_attributes.py",
+        "test_wanted_attributes_that_are_there_in_the_order_wanted",
+    ),
+    "OWASignedEmailCertificateInclusion": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWASigningAlgorithms": ("tests/policy/test_rules.py", "test_exchanges_algorithm_lists"),
+    "OWATripleWrapSignedEncryptedMail": (
+        "tests/relay/test_encryption.py",
+        "test_the_tenants_exchange_settings_are_a_layer_of_rules",
+    ),
+    "OWAUseKeyIdentifier": ("tests/policy/test_rules.py", "test_exchanges_settings"),
+    "OWAUseSecondaryProxiesWhenFindingCertificates": (
+        "tests/engine/test_recipient_plan.py",
+        "test_the_tenants_settings",
+    ),
+    "SMIMECertificateIssuingCA": (
+        "tests/trust/test_collection.py",
+        "test_an_expired_certificate_fails_the_whole_import_and_is_named",
+    ),
+}
+"""Parameter -> the test that shows it acting."""
+
+
 @pytest.mark.parametrize("row", [row for row in PARAMETERS if row.acts], ids=lambda row: row.exchange_name)
-def test_where_a_parameter_acts_is_a_module_of_the_engine(row: Parameter) -> None:
+def test_where_a_parameter_acts_is_a_module_and_a_test_shows_it(row: Parameter) -> None:
     module, _, what = row.acts.partition(": ")
     found = importlib.import_module(f"smime_engine.{module}")
     assert " " in what or hasattr(found, what)
+    file, test = PROOF[row.exchange_name]
+    assert f"def {test}(" in (REPOSITORY / file).read_text(encoding="utf-8")
+
+
+def _table() -> str:
+    lines = ["| parameter | type | default | acts in | shown by |", "|---|---|---|---|---|"]
+    for row in PARAMETERS:
+        default = "not set" if row.default is None else f"`{row.default}`"
+        module, _, what = row.acts.partition(": ")
+        acts = f"`{module}`: {what}" if row.acts else f"nothing: {row.why_not}"
+        file, test = PROOF.get(row.exchange_name, ("", ""))
+        shown = f"`{file}`: {test}" if file else ""
+        lines.append(f"| {row.exchange_name} | {row.kind.value} | {default} | {acts} | {shown} |")
+    return "\n".join(lines)
+
+
+def test_the_page_says_so_too() -> None:
+    page = (REPOSITORY / "docs" / "smime-config.md").read_text(encoding="utf-8")
+    assert _table() in page, f"docs/smime-config.md should have:\n{_table()}"
 
 
 @pytest.mark.parametrize("spelling", ["OWAAlwaysSign", "-owaalwayssign", "--owa-always-sign", "owa_always_sign"])

@@ -21,11 +21,15 @@ from smime_engine import (
     open_message,
 )
 from smime_engine.errors import SourceUnavailable
+from smime_engine.policy.smime_config import SmimeConfig
+from smime_engine.sources.store import Tenant, open_store
+from smime_engine.sources.tenant_folder import TenantFolder
 from smime_smtp_relay.config import Configuration
 from smime_smtp_relay.journal import Journal, digest_of, fingerprint
 from smime_smtp_relay.server import Relay
 from tests import pki
 from tests.relay.smtp_peers import Client, NextHop, Stored, greeted
+from tests.sources.conftest import create
 
 ROOT = pki.authority("Relay Test Root")
 CA = ROOT.subordinate("Relay Test CA")
@@ -92,6 +96,45 @@ def stored_for(hop: NextHop, name: str) -> Stored:
 
 def names(stored: Stored) -> list[str]:
     return [recipient.partition("<")[2].partition(">")[0] for recipient in stored.recipients]
+
+
+@pytest.mark.parametrize("place", ["folder", "store"])
+async def test_the_tenants_exchange_settings_are_a_layer_of_rules(outbound, tmp_path: Path, place):
+    """Set-SmimeConfig lies below the tenant's own table and above the general one."""
+    config = SmimeConfig(
+        owa_always_encrypt=True,
+        owa_encryption_algorithms="660E",
+        owa_signing_algorithms="800E",
+        owa_triple_wrap_signed_encrypted_mail=True,
+        owa_clear_sign=False,
+    )
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    if place == "folder":
+        TenantFolder(tmp_path / "acme").save_smime_config(config)
+    else:
+        with open_store(create(url)) as store:
+            store.add_tenant(Tenant(name="acme")).settings.save_smime_config(config)
+    named = 'settings = "acme"' if place == "folder" else 'stored_as = "acme"'
+    more = f"""
+[store]
+url = "{url}"
+[outbound]
+sign = "never"
+[tenants.acme]
+domains = ["example.org"]
+{named}
+[tenants.acme.outbound]
+sign = "always"
+form = "clear"
+"""
+    async with NextHop() as hop, Relay(outbound(hop.port, more)) as relay:
+        client = await greeted(relay.addresses[0])
+        assert (await client.send(MESSAGE, recipients=(BOB,))).startswith("250")
+        assert (await client.send(MESSAGE, recipients=(EVE,))).startswith("550")
+        await client.close()
+    outer, encrypted, inner = opened_by(BOB, stored_for(hop, BOB).content).layers
+    assert (outer.clear, encrypted.cipher) == (True, "aes128-cbc")
+    assert {signature.digest for layer in (outer, inner) for signature in layer.signatures} == {"sha512"}
 
 
 @pytest.mark.parametrize("wrap", [False, True])

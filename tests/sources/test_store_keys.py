@@ -186,6 +186,20 @@ def test_keys_of_tokens_are_named_and_not_sealed(tenant):
     assert asked == [("pkcs11:token=a;object=b", own.certificate)]
 
 
+def test_with_smart_cards_alone_keys_in_files_neither_sign_nor_decrypt(tenant):
+    own, card = identity(), identity(start=1)
+    tenant.keys.add(ALICE, [own], OLD)
+    tenant.keys.add_token_key(ALICE, "pkcs11:token=a;object=b", card.certificate, card.chain)
+    config = SmimeConfig(owa_only_use_smart_card=True)
+    opener = KeyOpener(master=OLD, token_key=lambda *_: card.key)
+    assert len(tenant.keys.identities(ALICE, opener)) == 2
+    (found,) = tenant.keys.key_ring(ALICE, opener, config=config)
+    assert found.certificate == card.certificate
+    choice = tenant.keys.signing_choice(ALICE, config, now=pki.MOMENT)
+    assert choice.certificate == card.certificate
+    assert own.certificate not in {certificate for certificate, _ in choice.refused}
+
+
 # --- rotation
 
 

@@ -7,6 +7,7 @@ Does not: open keys and certificates (`identities`, `tls`), so that a configurat
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -17,6 +18,7 @@ import msgspec
 from smime_engine.errors import ConfigurationError
 from smime_engine.policy.rules import OutboundRules, layered
 from smime_engine.policy.sending import Binding, Otherwise, SeveralAuthors, SigningRules
+from smime_engine.policy.smime_config import SmimeConfig
 from smime_engine.trust.path import RevocationMode
 from smime_smtp_relay.inbound_config import DecryptionFile, Inbound, InboundBook, Verification
 from smime_smtp_relay.outbound_config import Domain, Outbound, Person, Recipients, RuleBook, Tenant
@@ -180,6 +182,13 @@ class JournalFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An SQLite file; without it the memory of one process, which is lost at its end."""
 
 
+class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where tenants are kept that are no folders: `[store]`."""
+
+    url: str
+    """`sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
+
+
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
@@ -197,6 +206,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     journal: JournalFile = JournalFile()
     status: Status = Status()
     outbound: Outbound = Outbound()
+    store: Store | None = None
     tenants: dict[str, Tenant] = {}
     domains: dict[str, Domain] = {}
     people: dict[str, Person] = {}
@@ -213,11 +223,15 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             people={name: person.inbound for name, person in self.people.items()},
         )
 
-    def rule_book(self) -> RuleBook:
-        """The outbound rules of all layers."""
+    def rule_book(self, exchange: Mapping[str, SmimeConfig] | None = None) -> RuleBook:
+        """The outbound rules of all layers; `exchange` are tenants' settings (`tenants.exchange_settings`)."""
         base = replace(OutboundRules(), clear=self.signing.form == "clear")
         return RuleBook(
-            base=layered(base, [self.outbound.rules]), tenants=self.tenants, domains=self.domains, people=self.people
+            base=layered(base, [self.outbound.rules]),
+            tenants=self.tenants,
+            domains=self.domains,
+            people=self.people,
+            exchange=exchange,
         )
 
 
@@ -267,6 +281,7 @@ def _contradictions(configuration: Configuration) -> list[tuple[str, str]]:
             found.append((f"identity[{number}]", "name the addresses or domains that it signs for"))
     found += _ambiguous(configuration.identity)
     found += _inbound_complaints(configuration)
+    found += _tenant_complaints(configuration)
     if configuration.workers > 1 and any(listener.port == 0 for listener in configuration.listen):
         found.append(("workers", "several workers need a port that is not 0"))
     for name, user in configuration.users.items():
@@ -279,6 +294,14 @@ def _contradictions(configuration: Configuration) -> list[tuple[str, str]]:
             ("signing.sender_must_match", '`authenticated` needs authentication = "required" on every listener')
         )
     return found
+
+
+def _tenant_complaints(configuration: Configuration) -> Iterator[tuple[str, str]]:
+    for name, tenant in configuration.tenants.items():
+        if tenant.settings is not None and tenant.stored_as is not None:
+            yield f"tenants.{name}", "settings and stored_as: give one of them"
+        if tenant.stored_as is not None and configuration.store is None:
+            yield f"tenants.{name}.stored_as", "there is no [store] with a url"
 
 
 def _listener_complaints(listener: Listener) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ from smime_smtp_relay.parcels import Planner
 from smime_smtp_relay.passwords import NOBODY, PasswordCheck
 from smime_smtp_relay.planning import OutboundPlanner
 from smime_smtp_relay.replies import Reply
+from smime_smtp_relay.tenants import exchange_settings
 
 __all__ = ["Gateway", "Memory"]
 
@@ -101,7 +102,7 @@ class Gateway:
             signing=configuration.signing,
             identities=self.identities,
             correspondents=correspondents,
-            rules=configuration.rule_book(),
+            rules=configuration.rule_book(exchange_settings(configuration)),
             owns=self.owns,
             threads=self._threads,
         )

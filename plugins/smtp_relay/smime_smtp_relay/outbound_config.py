@@ -6,6 +6,7 @@ and turn them into the policy's layers of rules. Does not: decide anything (`smi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +23,9 @@ from smime_engine.policy.rules import (
     Signing,
     Triggers,
     layered,
+    rules_from_smime_config,
 )
-from smime_engine.policy.smime_config import BccForking
+from smime_engine.policy.smime_config import BccForking, SmimeConfig
 from smime_smtp_relay.inbound_config import Inbound
 
 __all__ = ["Domain", "Outbound", "Person", "Recipients", "RuleBook", "Tenant"]
@@ -94,6 +96,10 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Several domains of one organisation: `[tenants.NAME]`."""
 
     domains: tuple[str, ...]
+    settings: Path | None = None
+    """A folder of `smime tenant`: its Set-SmimeConfig is the layer below `outbound`."""
+    stored_as: str | None = None
+    """The same for a tenant of the store: its name there."""
     outbound: Outbound = Outbound()
     inbound: Inbound = Inbound()
 
@@ -131,10 +137,14 @@ class RuleBook:
         tenants: dict[str, Tenant],
         domains: dict[str, Domain],
         people: dict[str, Person],
+        exchange: Mapping[str, SmimeConfig] | None = None,
     ) -> None:
+        """`exchange` are the settings of those tenants that have some."""
         self._base = base
         self._tenants = {
-            comparable_domain(domain): tenant.outbound.rules for tenant in tenants.values() for domain in tenant.domains
+            comparable_domain(domain): _layers_of(tenant, (exchange or {}).get(name))
+            for name, tenant in tenants.items()
+            for domain in tenant.domains
         }
         self._domains = {comparable_domain(name): domain.outbound.rules for name, domain in domains.items()}
         self._people = {comparable_address(name): person.outbound.rules for name, person in people.items()}
@@ -149,9 +159,14 @@ class RuleBook:
             if len(self._known) > 10_000:
                 self._known.clear()
             domain = address.rpartition("@")[2]
-            found = (self._tenants.get(domain), self._domains.get(domain), self._people.get(address))
+            found = (*self._tenants.get(domain, ()), self._domains.get(domain), self._people.get(address))
             self._known[address] = layered(self._base, [layer for layer in found if layer is not None])
         return self._known[address]
+
+
+def _layers_of(tenant: Tenant, config: SmimeConfig | None) -> tuple[PartialRules, ...]:
+    own = tenant.outbound.rules
+    return (own,) if config is None else (rules_from_smime_config(config), own)
 
 
 def _field_trigger(text: str) -> FieldTrigger:

@@ -23,6 +23,7 @@ from smime_engine import (
 from smime_engine.cms.addressing import KekRecipient, PasswordRecipient, Recipient
 from smime_engine.cms.capabilities import DEFAULT_CAPABILITIES, encode_capabilities
 from smime_engine.engine import Step
+from smime_engine.errors import UnsupportedAlgorithm
 from smime_engine.policy.capabilities import Addressee, choose_encryption
 from smime_engine.policy.rules import Certificates, OutboundRules
 from smime_smtp_relay.identities import SigningIdentity
@@ -57,21 +58,28 @@ class Sealer:
         return seal_message(message, steps=steps, now=now)
 
     def _signer(self, identity: SigningIdentity, rules: OutboundRules) -> MessageSigner:
-        key = (identity.certificate.fingerprint_sha256, rules.clear, rules.certificates, rules.capabilities)
+        fingerprint = identity.certificate.fingerprint_sha256
+        key = (fingerprint, rules.clear, rules.certificates, rules.capabilities, rules.digest)
         signer = self._signers.get(key)
         if signer is None:
-            capabilities = encode_capabilities(DEFAULT_CAPABILITIES) if rules.capabilities else b""
-            prepared = CmsSigner(
-                identity.identity.key,
-                identity.certificate,
-                chain=self._chain(identity, rules.certificates),
-                digest=identity.digest,
-                attributes=SignedAttributes(capabilities=capabilities),
-                include_certificates=rules.certificates is not Certificates.NONE,
-            )
+            try:
+                prepared = self._cms_signer(identity, rules, identity.digest or rules.digest)
+            except UnsupportedAlgorithm:  # the rules' digest is not for this kind of key; the file's was tried before
+                prepared = self._cms_signer(identity, rules, "")
             signer = self._signers[key] = MessageSigner.of(prepared, clear=rules.clear)
             _forget_oldest(self._signers)
         return signer
+
+    def _cms_signer(self, identity: SigningIdentity, rules: OutboundRules, digest: str) -> CmsSigner:
+        capabilities = encode_capabilities(DEFAULT_CAPABILITIES) if rules.capabilities else b""
+        return CmsSigner(
+            identity.identity.key,
+            identity.certificate,
+            chain=self._chain(identity, rules.certificates),
+            digest=digest,
+            attributes=SignedAttributes(capabilities=capabilities),
+            include_certificates=rules.certificates is not Certificates.NONE,
+        )
 
     def _chain(self, identity: SigningIdentity, wanted: Certificates) -> tuple[Certificate, ...]:
         if wanted in (Certificates.NONE, Certificates.SIGNER):
@@ -82,11 +90,12 @@ class Sealer:
         return (*chain, root) if wanted is Certificates.CHAIN_AND_ROOT and root is not None else chain
 
     def _encryptor(self, recipients: Sequence[Certificate], rules: OutboundRules) -> MessageEncryptor:
-        key = (tuple(found.fingerprint_sha256 for found in recipients), rules.cipher, rules.by_key_identifier)
+        fingerprints = tuple(found.fingerprint_sha256 for found in recipients)
+        key = (fingerprints, rules.cipher, rules.ciphers, rules.by_key_identifier)
         encryptor = self._encryptors.get(key)
         if encryptor is None:
             addressees = [Addressee(certificate=certificate) for certificate in dict.fromkeys(recipients)]
-            choice = choose_encryption(addressees, demanded=rules.cipher)
+            choice = choose_encryption(addressees, preference=rules.ciphers, demanded=rules.cipher)
             named = [_named(recipient, rules) for recipient in choice.recipients]
             encryptor = MessageEncryptor(named, cipher=choice.cipher, derives_key=choice.derives_key)
             self._encryptors[key] = encryptor

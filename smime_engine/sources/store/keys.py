@@ -147,20 +147,20 @@ class Keys:
             found = connection.execute(query).scalars().all()
         return (Certificate.parse(der) for der in found)
 
-    def identities(self, address: str, opener: KeyOpener) -> tuple[Identity, ...]:
-        """A user's keys, opened, in the order of `stored`.
+    def identities(self, address: str, opener: KeyOpener, *, config: SmimeConfig | None = None) -> tuple[Identity, ...]:
+        """A user's keys that the tenant's `config` allows, opened, in the order of `stored`.
 
         Raises InvalidKey where a seal does not open and SourceUnavailable where a token does not answer.
         """
-        return tuple(self._open(key, opener) for key in self.stored(address))
+        return tuple(self._open(key, opener) for key in allowed_keys(self.stored(address), config))
 
-    def key_ring(self, address: str, opener: KeyOpener) -> KeyRing:
-        """All keys with which a user's mail opens, former ones too."""
-        return KeyRing(self.identities(address, opener))
+    def key_ring(self, address: str, opener: KeyOpener, *, config: SmimeConfig | None = None) -> KeyRing:
+        """All keys that `config` allows with which a user's mail opens, former ones too."""
+        return KeyRing(self.identities(address, opener, config=config))
 
     def signing_choice(self, address: str, config: SmimeConfig, *, now: datetime) -> SigningChoice:
         """Which certificate signs mail from an address (`policy.signing_choice`). Nothing is opened for that."""
-        usable = [key for key in self.stored(address) if key.retired is None]
+        usable = [key for key in allowed_keys(self.stored(address), config) if key.retired is None]
         chosen = next((key.fingerprint for key in usable if key.chosen), None)
         certificates = [Certificate.parse(key.certificate) for key in usable]
         return choose_signing_certificate(certificates, address=address, now=now, config=config, chosen=chosen)
@@ -256,6 +256,12 @@ class Keys:
         context = seal_context(self._scope.tenant, key.user_id, key.fingerprint)
         opened = InMemoryKey.load(opener.master.open(key.sealed, context))
         return Identity(key=opened, certificate=certificate, chain=chain)
+
+
+def allowed_keys(keys: Iterable[StoredKey], config: SmimeConfig | None) -> tuple[StoredKey, ...]:
+    """The keys that may be used: with OWAOnlyUseSmartCard those in tokens alone."""
+    only_tokens = config is not None and config.owa_only_use_smart_card
+    return tuple(key for key in keys if key.token is not None or not only_tokens)
 
 
 def split_chain(octets: bytes) -> tuple[bytes, ...]:
