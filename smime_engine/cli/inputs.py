@@ -5,6 +5,7 @@ Does: all file access of the one-shot commands, with errors that name the file. 
 
 from __future__ import annotations
 
+import ssl
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -22,11 +23,13 @@ from smime_engine.mime.transfer import decode_base64
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.crl import RevocationList
 from smime_engine.trust.evidence import Evidence, revocation_lists_from
+from smime_engine.trust.sst import is_sst, parse_sst
 
 __all__ = [
     "Moment",
     "collection_from",
     "from_pem",
+    "machine_roots",
     "networks_of",
     "pem_text",
     "read_certificates",
@@ -40,7 +43,7 @@ __all__ = [
     "write_file",
 ]
 
-_CERTIFICATE_SUFFIXES = {".cer", ".crt", ".der", ".p7b", ".p7c", ".pem"}
+_CERTIFICATE_SUFFIXES = {".cer", ".crt", ".der", ".p7b", ".p7c", ".pem", ".sst"}
 
 
 class Moment(click.ParamType[datetime]):
@@ -112,10 +115,16 @@ def read_certificates(names: Iterable[str]) -> tuple[Certificate, ...]:
     for name in names:
         for file in _files_of(Path(name)):
             try:
-                found.update(dict.fromkeys(certificates_from(read_file(str(file)))))
+                found.update(dict.fromkeys(_certificates_in(read_file(str(file)))))
             except MalformedMessage as error:
                 raise InvalidKey(f"{file}: {error}") from error
     return tuple(found)
+
+
+def _certificates_in(data: bytes) -> tuple[Certificate, ...]:
+    if is_sst(data):
+        return tuple(map(Certificate.parse, parse_sst(data).certificates))
+    return certificates_from(data)
 
 
 def _files_of(path: Path) -> list[Path]:
@@ -148,13 +157,25 @@ def collection_from(trusted: Iterable[Certificate]) -> TrustCollection | None:
     return TrustCollection(anchors, tuple(c for c in certificates if not c.is_self_issued))
 
 
-def trusted_collection(trust: Sequence[str], tenant: str | None) -> TrustCollection | None:
-    """What `--trust` or `--collection` names; None without either. Raises ConfigurationError for both."""
-    if tenant is None:
-        return collection_from(read_certificates(trust))
-    if trust:
+def trusted_collection(
+    trust: Sequence[str], tenant: str | None, *, machine_store: bool = False
+) -> TrustCollection | None:
+    """What `--trust` or `--collection` names, with the machine's roots behind it if wanted; None without any.
+
+    Raises ConfigurationError for both of them, and for a machine without a store.
+    """
+    if tenant is not None and trust:
         raise ConfigurationError("--trust and --collection are two answers to one question: give one of them")
-    return tenant_collection(tenant)
+    own = collection_from(read_certificates(trust)) if tenant is None else tenant_collection(tenant)
+    return (own or TrustCollection()).with_fallback(machine_roots()) if machine_store else own
+
+
+def machine_roots() -> tuple[Certificate, ...]:
+    """The roots of the machine's store: the file that SSL_CERT_FILE names, or OpenSSL's. Raises ConfigurationError."""
+    file = ssl.get_default_verify_paths().cafile
+    if file is None:
+        raise ConfigurationError("this machine has no store of certificates: set SSL_CERT_FILE")
+    return read_certificates((file,))
 
 
 def networks_of(

@@ -59,6 +59,7 @@ __all__ = ["command"]
 @click.option("--message-password-file", metavar="FILE", help="First line: the password that the message is for.")
 @click.option("--trust", multiple=True, metavar="FILE|DIR", help="Trusted CA certificates (PEM, DER, PKCS #7).")
 @click.option("--collection", metavar="TENANT", help="Trust the certificate collection of a tenant's folder.")
+@click.option("--machine-store", is_flag=True, help="Trust the machine's roots as well, as Exchange on premises does.")
 @click.option("--crl", "crls", multiple=True, metavar="FILE", help="Revocation list; may be repeated.")
 @click.option("--cert", "certificates", multiple=True, metavar="FILE", help="Further certificates, not trusted.")
 @click.option("--content", metavar="FILE", help="The content of a detached CMS signature.")
@@ -93,6 +94,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     message_password_file: str | None,
     trust: Sequence[str],
     collection: str | None,
+    machine_store: bool,  # noqa: FBT001 - click hands flags over by name
     crls: Sequence[str],
     certificates: Sequence[str],
     content: str | None,
@@ -115,7 +117,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
             ring=KeyRing(read_identities(keys, read_password(password_file))),
             passwords=() if message_password is None else (message_password,),
         ),
-        "trust": trusted_collection(trust, collection),
+        "trust": trusted_collection(trust, collection, machine_store=machine_store),
         "certificates": read_certificates(certificates),
         "evidence": read_evidence(crls),
         "now": at or present,

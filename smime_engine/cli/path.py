@@ -63,6 +63,7 @@ def _dotted(_context: click.Context, _parameter: click.Parameter, values: Sequen
 @click.argument("file", metavar="CERT")
 @click.option("--trust", multiple=True, metavar="FILE|DIR", help="Trusted CA certificates (PEM, DER, PKCS #7).")
 @click.option("--collection", metavar="TENANT", help="Trust the certificate collection of a tenant's folder.")
+@click.option("--machine-store", is_flag=True, help="Trust the machine's roots as well, as Exchange on premises does.")
 @click.option("--cert", "certificates", multiple=True, metavar="FILE", help="Further certificates, not trusted.")
 @click.option("--crl", "crls", multiple=True, metavar="FILE", help="Revocation list; may be repeated.")
 @click.option("--at", type=Moment(), help="Judge for this moment instead of now.")
@@ -102,6 +103,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
     file: str,
     trust: Sequence[str],
     collection: str | None,
+    machine_store: bool,  # noqa: FBT001 - click hands flags over by name
     certificates: Sequence[str],
     crls: Sequence[str],
     at: datetime | None,
@@ -135,7 +137,7 @@ def command(  # noqa: PLR0913, PLR0917 - one argument for each option
         forgiven=frozenset(Problem[name.upper()] for name in forgive),
     )
     present = datetime.now(UTC)
-    trusted = trusted_collection(trust, collection) or TrustCollection()
+    trusted = trusted_collection(trust, collection, machine_store=machine_store) or TrustCollection()
     pool = (*others, *read_certificates(certificates))
     given = read_evidence(crls)
 
