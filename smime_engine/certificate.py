@@ -181,6 +181,15 @@ class Certificate:
         """The key, ready to verify or to encrypt with; parsed once. Raises UnsupportedAlgorithm."""
         return load_public_key(self.public_key_info)
 
+    def with_public_key(self, public_key_info: bytes) -> Certificate:
+        """The same certificate with its key completed: DSA keys may inherit parameters (RFC 3279 section 2.3.2).
+
+        Raises UnsupportedAlgorithm, MalformedMessage.
+        """
+        completed = Certificate.parse(self.der)
+        completed.__dict__["public_key"] = load_public_key(public_key_info)
+        return completed
+
     @cached_property
     def subject_key_identifier(self) -> bytes | None:
         """The extension's octets; None where the certificate has none."""

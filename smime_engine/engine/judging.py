@@ -17,10 +17,17 @@ from datetime import datetime
 from functools import partial
 
 from smime_engine.certificate import Certificate
-from smime_engine.cms.signed import ContentDigests, SignedData, SignerInfo, signer_certificates, verify_signer
+from smime_engine.cms.signed import (
+    ContentDigests,
+    SignedData,
+    SignerCheck,
+    SignerInfo,
+    signer_certificates,
+    verify_signer,
+)
 from smime_engine.engine.attestations import Attestations
 from smime_engine.engine.sender import Sender
-from smime_engine.errors import MalformedMessage
+from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.problems import Finding, Problem, Verdict
 from smime_engine.report import SignatureReport
@@ -35,6 +42,7 @@ from smime_engine.trust.path import (
     Purpose,
     validate_path,
 )
+from smime_engine.trust.signatures import working_keys
 
 __all__ = ["Judge"]
 
@@ -109,6 +117,8 @@ class Judge:
             path = self._path(certificate, pool, Purpose.SIGN, evidence=evidence, moved=moved)
             if path is None:
                 findings.append(Finding(problem=Problem.NO_TRUST_ANCHOR))
+        if path is not None and Problem.UNSUPPORTED_KEY in check.problems:
+            check = self._check_with_inherited_key(signed, signer, content, check, path)
         return SignatureReport(
             signer=signer,
             check=check,
@@ -120,6 +130,19 @@ class Judge:
             timestamps=() if attested is None else attested.timestamps,
             countersignatures=() if attested is None else attested.countersignatures,
         )
+
+    def _check_with_inherited_key(
+        self, signed: SignedData, signer: SignerInfo, content: ContentDigests, check: SignerCheck, path: PathReport
+    ) -> SignerCheck:
+        """Verify again with the DSA parameters that the path lends to a key without (RFC 5280 section 6.1.4)."""
+        leaf, key = path.chain[0], working_keys(path.chain)[0]
+        if key == leaf.public_key_info:
+            return check
+        try:
+            completed = leaf.with_public_key(key)
+        except (MalformedMessage, UnsupportedAlgorithm):
+            return check
+        return verify_signer(signed, signer, content=content, certificate=completed, limits=self.limits)
 
     def _path(
         self,
