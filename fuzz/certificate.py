@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 
 from fuzz import _chains
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import MalformedMessage, UnsupportedAlgorithm
 from smime_engine.trust.conformity import nonconformities
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from smime_engine.asn1 import ber, oids
-from smime_engine.certificate import certificates_from
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.cli.inspection.files import file_tree
 from smime_engine.cli.inspection.tree import as_json, as_lines, malformed_in
 from smime_engine.errors import MalformedMessage

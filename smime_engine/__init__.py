@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from smime_engine.certificate import Certificate, certificates_from
+    from smime_engine.certificate import Certificate
+    from smime_engine.certificate_bundle import certificates_from
     from smime_engine.cms.addressing import (
         KekRecipient,
         KemRecipient,
@@ -67,7 +68,8 @@ if TYPE_CHECKING:
     from smime_engine.trust.path import Evidence, PathOptions, PathReport, Purpose, RevocationMode, validate_path
 
 _HOMES = {
-    "certificate": ("Certificate", "certificates_from"),
+    "certificate": ("Certificate",),
+    "certificate_bundle": ("certificates_from",),
     "cms.addressing": (
         "KekRecipient",
         "KemRecipient",

@@ -19,6 +19,7 @@ import click
 import pybase64
 
 from smime_engine.cli.directory_report import plan_as_json, plan_as_lines
+from smime_engine.cli.directory_sync import sync_command
 from smime_engine.cli.exit_status import INVALID, UNKNOWN, VALID
 from smime_engine.cli.inputs import (
     Moment,
@@ -53,7 +54,10 @@ _WIDTH = 76
 
 @click.group(name="directory")
 def command() -> None:
-    """Look recipients' certificates up, plan an encryption, publish a certificate."""
+    """Look recipients' certificates up, plan an encryption, publish a certificate, synchronise a directory."""
+
+
+command.add_command(sync_command)
 
 
 @command.command(

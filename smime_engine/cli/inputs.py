@@ -15,7 +15,8 @@ from pathlib import Path
 import click
 import pybase64
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import ConfigurationError, InvalidKey, MalformedMessage, SmimeError
 from smime_engine.keys import Identity, load_identities
 from smime_engine.limits import DEFAULT_LIMITS

@@ -81,7 +81,7 @@ def _print_tree(found: FileTree) -> None:
 
 
 def _lint(data: bytes, email: str | None, *, as_json: bool) -> int:
-    from smime_engine.certificate import certificates_from
+    from smime_engine.certificate_bundle import certificates_from
     from smime_engine.cli.rendering import printable
     from smime_engine.trust.lint import Severity, lint_certificate
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from smime_engine.asn1 import oids
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.cli.exit_status import status_of_verdict
 from smime_engine.cli.inputs import (
     Moment,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import format_datetime
 from typing import Any, NoReturn
 
 from smime_engine.addresses import comparable_address
@@ -21,6 +20,7 @@ from smime_engine.engine.opening import open_message
 from smime_engine.errors import MalformedMessage
 from smime_engine.mime.build import OpaqueFrame
 from smime_engine.mime.classify import CmsPart, classify
+from smime_engine.mime.dates import date_text
 from smime_engine.mime.parse import parse_entity
 from smime_engine.problems import Problem, Verdict, verdict_of
 from smime_engine.report import OpenedMessage, SignatureReport
@@ -74,7 +74,7 @@ def receipt_message(opened: OpenedMessage, signer: CmsSigner, *, address: str, n
         return None
     receipt = create_receipt(signature.signer, signature.check, signer, now=now)
     fields = (
-        f"From: {address}\r\nTo: {', '.join(receivers)}\r\nDate: {format_datetime(now)}\r\n"
+        f"From: {address}\r\nTo: {', '.join(receivers)}\r\nDate: {date_text(now)}\r\n"
         "Subject: Signed receipt\r\nMIME-Version: 1.0\r\n"
     )
     return _FRAME.compose(fields.encode(), (receipt,))

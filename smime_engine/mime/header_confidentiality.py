@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 from smime_engine.mime.addresses import parse_addresses
+from smime_engine.mime.dates import MONTHS, date_text
 
 __all__ = ["HeaderConfidentialityPolicy", "hcp_baseline", "hcp_shy", "no_confidentiality"]
 
@@ -26,8 +27,6 @@ _DATE = re.compile(
     r"(\d\d):(\d\d)(?::(\d\d))?\s+([+-])(\d\d)([0-5]\d)(?:\s*\(.*\))?\s*",
     re.ASCII,
 )
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def no_confidentiality(_name: str, value: str) -> str | None:
@@ -71,10 +70,10 @@ def _bare_addresses(value: str) -> tuple[str, ...]:
 def _utc(value: str) -> str | None:
     """The RFC 5322 date in UTC, or None where `value` is none."""
     found = _DATE.fullmatch(value)
-    if found is None or found[2].title() not in _MONTHS:
+    if found is None or found[2].title() not in MONTHS:
         return None
     offset = timedelta(hours=int(found[8]), minutes=int(found[9])) * (-1 if found[7] == "-" else 1)
-    month = _MONTHS.index(found[2].title()) + 1
+    month = MONTHS.index(found[2].title()) + 1
     try:
         local = datetime(
             int(found[3]),
@@ -85,8 +84,6 @@ def _utc(value: str) -> str | None:
             int(found[6] or 0),
             tzinfo=timezone(offset),
         )
-        moment = local.astimezone(UTC)
+        return date_text(local)
     except (ValueError, OverflowError):
         return None
-    day, month_name = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
-    return f"{day}, {moment.day:02d} {month_name} {moment.year:04d} {moment:%H:%M:%S} +0000"

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from smime_engine.addresses import comparable_address
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.directory.entries import Answer, DirectoryEntry, ListedCertificate, Origin
 from smime_engine.errors import ConfigurationError, MalformedMessage
 

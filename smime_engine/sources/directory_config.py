@@ -22,7 +22,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -39,7 +39,10 @@ from smime_engine.sources.ldap import LdapDirectory
 from smime_engine.sources.ldap_servers import LdapAccess
 from smime_engine.sources.smimea import SmimeaSource
 
-__all__ = ["DirectoryConfiguration", "make_directories", "read_directory_configuration"]
+if TYPE_CHECKING:
+    from smime_engine.sources.store_source import StoreSource
+
+__all__ = ["DirectoryConfiguration", "ldap_directory", "make_directories", "read_directory_configuration"]
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(gt=0)]
@@ -130,24 +133,34 @@ class Smimea(_Strict, frozen=True, kw_only=True):
     seconds: Seconds = 5.0
 
 
+class Store(_Strict, frozen=True, kw_only=True):
+    """A tenant of the store, with what was synchronised into it and harvested from mail: `[[store]]`."""
+
+    name: Name
+    url: str
+    """`sqlite:///FILE` or `postgresql://USER@HOST/NAME`."""
+    tenant: Name
+
+
 class DirectoryConfiguration(_Strict, frozen=True, kw_only=True):
     """The whole file."""
 
     order: tuple[str, ...] = ()
-    """Names of sources in the order in which they are asked; empty: files, LDAP, address lists, SMIMEA, each as
-    they stand in the file."""
+    """Names of sources in the order in which they are asked; empty: files, stores, LDAP, address lists, SMIMEA, each
+    as they stand in the file."""
     expansion_seconds: Seconds = 60.0
     cache: Cache = Cache()
     files: tuple[Files, ...] = ()
     ldap: tuple[Ldap, ...] = ()
     gal: tuple[Gal, ...] = ()
     smimea: tuple[Smimea, ...] = ()
+    store: tuple[Store, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of all sources."""
-        files, ldap = [source.name for source in self.files], [source.name for source in self.ldap]
-        return (*files, *ldap, *(source.name for source in self.gal), *(source.name for source in self.smimea))
+        kinds = (self.files, self.store, self.ldap, self.gal, self.smimea)
+        return tuple(source.name for sources in kinds for source in sources)
 
 
 def read_directory_configuration(path: Path) -> DirectoryConfiguration:
@@ -181,8 +194,10 @@ def make_directories(
     for files in configuration.files:
         origin = Origin.PINNED if files.pinned else Origin.FILE
         sources[files.name] = CertificateFiles(files.name, files.paths, origin=origin)
+    for store in configuration.store:
+        sources[store.name] = _store_source(store)
     for ldap in configuration.ldap:
-        sources[ldap.name] = CachedSource(_ldap_directory(ldap), rules)
+        sources[ldap.name] = CachedSource(ldap_directory(ldap), rules)
     for gal in configuration.gal:
         sources[gal.name] = CachedSource(_global_address_list(gal), rules)
     for smimea in configuration.smimea:
@@ -214,7 +229,20 @@ def _global_address_list(gal: Gal) -> GlobalAddressList:
     return GlobalAddressList(gal.name, access)
 
 
-def _ldap_directory(ldap: Ldap) -> LdapDirectory:
+def _store_source(store: Store) -> StoreSource:
+    from smime_engine.sources.store import open_store  # noqa: PLC0415 - SQLAlchemy, for those who have a store
+    from smime_engine.sources.store_source import StoreSource  # noqa: PLC0415
+
+    opened = open_store(store.url)
+    try:
+        return StoreSource(store.name, opened.tenant(store.tenant), close=opened.close)
+    except BaseException:
+        opened.close()
+        raise
+
+
+def ldap_directory(ldap: Ldap) -> LdapDirectory:
+    """The directory of one `[[ldap]]` table. Raises SourceUnavailable without python-ldap, OSError."""
     access = LdapAccess(
         servers=ldap.servers,
         start_tls=ldap.start_tls,

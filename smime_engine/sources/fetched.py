@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import MalformedMessage, SourceUnavailable
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.trust.crl import RevocationList

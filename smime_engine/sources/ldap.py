@@ -4,8 +4,9 @@
     answers = await directory.look_up(addresses)
 
 Does: look up many addresses in few queries, page by page, several queries at once in threads; read the rest of values
-that Active Directory gives in ranges; read members of groups, many requests under way on one connection. A query that
-is too much for the server is halved. Does not: write, follow referrals, cache, or judge certificates.
+that Active Directory gives in ranges; read members of groups, many requests under way on one connection; list and read
+everybody for a synchronisation. A query that is too much for the server is halved. Does not: write, follow referrals,
+cache, or judge certificates.
 
 Standards: RFC 4511, RFC 4515, RFC 2696 (paging), RFC 4522 (`;binary`), MS-ADTS (ranges).
 """
@@ -21,6 +22,7 @@ from typing import Any
 from smime_engine.addresses import comparable_address
 from smime_engine.directory.attributes import AttributeNames, entry_from_attributes
 from smime_engine.directory.entries import Answer, DirectoryEntry, SourceFailure
+from smime_engine.directory.synchronising import IDENTIFIERS
 from smime_engine.errors import SourceUnavailable
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.sources.ldap_queries import address_filter, batches, requested_attributes, whole_values
@@ -83,11 +85,50 @@ class LdapDirectory:
 
     async def aclose(self) -> None:
         """Close the connections; searches under way are waited for."""
-        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """The same, blocking."""
+        self._threads.shutdown()
         self._servers.close()
+
+    # --- everybody, for synchronisation; these block
+
+    @property
+    def attribute_names(self) -> AttributeNames:
+        """Which attributes hold what."""
+        return self._names
+
+    def list_entries(self, attributes: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Sequence[bytes]]]]:
+        """Every entry that has a mail address, with these attributes; page by page, without a limit of ours.
+
+        All are read before the first is handed out, so that a list that breaks off is none. Raises SourceUnavailable.
+        """
+        present = "".join(f"({name}=*)" for name in (*self._names.mail, *self._names.proxies))
+        query = f"(&{self._also}(|{present}))"
+        ldap = self._servers.ldap
+        try:
+            found = self._servers.ask(
+                lambda connection: list(self._pages(connection, query, list(attributes), critical=True))
+            )
+        except (ldap.SIZELIMIT_EXCEEDED, ldap.TIMELIMIT_EXCEEDED, ldap.ADMINLIMIT_EXCEEDED) as error:
+            raise SourceUnavailable(f"{self._base}: {self._servers.text_of(error)}: the list is not whole") from error
+        yield from ((name, values) for page in found for name, values in page if name is not None)
+
+    def read_entries(self, names: Sequence[str]) -> Iterator[tuple[str, Mapping[str, Sequence[bytes]]]]:
+        """Whole entries by distinguished name; those that are gone are left out. Raises SourceUnavailable."""
+        wanted = [*self._requested, *IDENTIFIERS]
+        for piece in batches(names, _READS):
+            found = self._servers.ask(partial(self._read_raw, names=piece, attributes=wanted))
+            yield from ((name, values) for name, values in found if values is not None)
 
     async def _in_thread(self, act: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, act)
+
+    def _read_raw(
+        self, connection: Any, names: Sequence[str], attributes: Sequence[str]
+    ) -> list[tuple[str, Mapping[str, Sequence[bytes]] | None]]:
+        return list(self._raw(connection, names, attributes))
 
     # --- addresses, in a thread
 
@@ -121,29 +162,37 @@ class LdapDirectory:
         return [self._entry(name, attributes) for name, attributes in found]
 
     def _search(self, connection: Any, query: str) -> list[tuple[str, Mapping[str, Sequence[bytes]]]]:
-        """One query, page by page."""
-        ldap, seconds = self._servers.ldap, self._servers.access.seconds
-        page = ldap.controls.SimplePagedResultsControl(criticality=False, size=_PAGE, cookie=b"")
+        """One query, with all values of what it finds."""
         found: list[tuple[str, Mapping[str, Sequence[bytes]]]] = []
+        for data in self._pages(connection, query, self._requested, size_limit=self._size_limit):
+            found += [
+                (name, self._whole(connection, name, attributes)) for name, attributes in data if name is not None
+            ]
+            if len(found) > self._size_limit:
+                raise self._servers.ldap.SIZELIMIT_EXCEEDED({"desc": f"more than {self._size_limit:,} entries"})
+        return found
+
+    def _pages(
+        self, connection: Any, query: str, attributes: Sequence[str], *, size_limit: int = 0, critical: bool = False
+    ) -> Iterator[Any]:
+        """One query, page by page. A server that cannot page refuses it where that is `critical`."""
+        ldap, seconds = self._servers.ldap, self._servers.access.seconds
+        page = ldap.controls.SimplePagedResultsControl(criticality=critical, size=_PAGE, cookie=b"")
         while True:
             message = connection.search_ext(
                 self._base,
                 ldap.SCOPE_SUBTREE,
                 query,
-                self._requested,
+                attributes,
                 serverctrls=[page],
                 timeout=seconds,
-                sizelimit=self._size_limit,
+                sizelimit=size_limit,
             )
             _, data, _, controls = connection.result3(message, timeout=seconds)
-            found += [
-                (name, self._whole(connection, name, attributes)) for name, attributes in data if name is not None
-            ]
-            if len(found) > self._size_limit:
-                raise ldap.SIZELIMIT_EXCEEDED({"desc": f"more than {self._size_limit:,} entries"})
+            yield data
             cookies = [c.cookie for c in controls if c.controlType == page.controlType]
             if not cookies or not cookies[0]:
-                return found
+                return
             page.cookie = cookies[0]
 
     # --- members, in a thread
@@ -158,10 +207,16 @@ class LdapDirectory:
         return self._servers.ask(read)
 
     def _read_at_once(self, connection: Any, names: Iterable[str]) -> Iterator[tuple[str, DirectoryEntry | None]]:
-        """Send all requests, then collect the answers."""
+        for name, values in self._raw(connection, names, self._requested):
+            yield name, None if values is None else self._entry(name, values)
+
+    def _raw(
+        self, connection: Any, names: Iterable[str], attributes: Sequence[str]
+    ) -> Iterator[tuple[str, Mapping[str, Sequence[bytes]] | None]]:
+        """Send all requests, then collect the answers: all values of each entry, None where there is none."""
         ldap, seconds = self._servers.ldap, self._servers.access.seconds
         messages = [
-            (name, connection.search_ext(name, ldap.SCOPE_BASE, "(objectClass=*)", self._requested, timeout=seconds))
+            (name, connection.search_ext(name, ldap.SCOPE_BASE, "(objectClass=*)", attributes, timeout=seconds))
             for name in names
         ]
         nobody = tuple(getattr(ldap, error) for error in _NOBODY)
@@ -171,15 +226,8 @@ class LdapDirectory:
             except nobody:
                 yield name, None
                 continue
-            entry = next(
-                (
-                    self._entry(found, self._whole(connection, found, values))
-                    for found, values in data
-                    if found is not None
-                ),
-                None,
-            )
-            yield name, entry
+            whole = (self._whole(connection, found, values) for found, values in data if found is not None)
+            yield name, next(whole, None)
 
     # --- entries
 

@@ -8,7 +8,7 @@ decides. A value that cannot be read spoils no other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from smime_engine.certificate import Certificate
 from smime_engine.cms.capabilities import Capability, parse_capabilities
@@ -34,11 +34,12 @@ _ORIGINS = {
 
 
 class StoreSource:
-    """A tenant of a store, as `directory_source.DirectorySource`. Closing it leaves the store open."""
+    """A tenant of a store, as `directory_source.DirectorySource`. Closing it calls `close`, nothing by default."""
 
-    def __init__(self, name: str, tenant: StoredTenant) -> None:
+    def __init__(self, name: str, tenant: StoredTenant, *, close: Callable[[], None] = lambda: None) -> None:
         self._name = name
         self._tenant = tenant
+        self._close = close
 
     @property
     def name(self) -> str:
@@ -58,7 +59,8 @@ class StoreSource:
         return await asyncio.to_thread(self._look_up_members, members)
 
     async def aclose(self) -> None:
-        """Nothing to do: whoever opened the store closes it."""
+        """Close what was opened for this source."""
+        self._close()
 
     def _look_up(self, addresses: Sequence[str]) -> tuple[Answer, ...]:
         users = self._tenant.directory.find(addresses)

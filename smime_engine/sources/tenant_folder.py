@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import ConfigurationError, MalformedMessage
 from smime_engine.policy.smime_config import SmimeConfig, smime_config_from_json, smime_config_to_json
 from smime_engine.trust.collection import Pin, TrustCollection

@@ -13,7 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import ConfigurationError, LimitExceeded, MalformedMessage, UnsupportedAlgorithm
 from smime_engine.limits import DEFAULT_LIMITS, Limits
 from smime_engine.trust.collection import Pin, TrustCollection

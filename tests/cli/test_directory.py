@@ -12,7 +12,7 @@ import pybase64
 import pytest
 from click.testing import CliRunner, Result
 
-from smime_engine.certificate import certificates_from
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.cli.directory import command
 from smime_engine.directory.smime_certificate import read_user_smime_certificate
 from smime_engine.errors import ConfigurationError, InvalidKey

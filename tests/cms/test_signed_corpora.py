@@ -10,7 +10,8 @@ from pathlib import Path
 import cryptography_vectors
 import pytest
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.cms.signed import parse_signed_data
 from smime_engine.errors import MalformedMessage
 from tests.cms.signers import check_all, problems

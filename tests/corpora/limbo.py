@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from smime_engine.certificate import certificates_from
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import MalformedMessage
 from smime_engine.problems import Verdict
 from smime_engine.trust.collection import TrustCollection

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from smime_engine.certificate import certificates_from
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.problems import Problem, Verdict
 from smime_engine.trust.collection import TrustCollection
 from smime_engine.trust.path import PathOptions, Profile, Purpose, validate_path

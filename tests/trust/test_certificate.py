@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from fuzz import _chains
 from smime_engine.asn1 import ber, oids
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.certificate_fields import time_in
 from smime_engine.errors import LimitExceeded, MalformedMessage
 from smime_engine.general_names import NameForm

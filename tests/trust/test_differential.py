@@ -20,7 +20,8 @@ from cryptography.x509 import verification
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smime_engine.certificate import Certificate, certificates_from
+from smime_engine.certificate import Certificate
+from smime_engine.certificate_bundle import certificates_from
 from smime_engine.errors import MalformedMessage
 from smime_engine.problems import Problem, Verdict
 from smime_engine.trust.collection import TrustCollection
