@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import click
 import pybase64
 
+from smime_engine.cli.directory_harvest import harvest_command
 from smime_engine.cli.directory_report import plan_as_json, plan_as_lines
 from smime_engine.cli.directory_sync import sync_command
 from smime_engine.cli.exit_status import INVALID, UNKNOWN, VALID
@@ -57,7 +58,8 @@ def command() -> None:
     """Look recipients' certificates up, plan an encryption, publish a certificate, synchronise a directory."""
 
 
-command.add_command(sync_command)
+for each in (sync_command, harvest_command):
+    command.add_command(each)
 
 
 @command.command(

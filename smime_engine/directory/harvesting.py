@@ -78,6 +78,8 @@ def succeed(known: Harvest | None, new: Harvest) -> tuple[Harvest, Outcome]:
     """Which of two records for one address is kept, and why."""
     if known is None:
         return new, Outcome.LEARNED
+    if new.pinned:  # somebody has just settled it
+        return new, Outcome.CONFIRMED if known.certificate == new.certificate else Outcome.REPLACED
     if known.pinned and known.certificate != new.certificate:
         return known, Outcome.KEPT_PINNED
     if new.signed_at < known.signed_at:

@@ -56,6 +56,7 @@ _USES = {
     Purpose.ANY: "any use",
     Purpose.SIGN: "signing mail",
     Purpose.ENCRYPT: "receiving encrypted mail",
+    Purpose.TIMESTAMP: "stamping times",
 }
 _SIGNS = {None: "note", Verdict.INVALID: "FAILED", Verdict.UNKNOWN: "OPEN"}
 
